@@ -1,0 +1,1 @@
+"""WHO: teams, members, roles, tiers, keys, audit."""

@@ -1,0 +1,275 @@
+"""WHO: users, teams, members, tiers, keys, and the trail of who changed what."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models, transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts import secrets
+
+MOST_A_MINUTE = 1_000_000_000_000
+
+
+class Change(models.Model):
+    """The change feed: one row for each saved or deleted row that the gateway holds in memory.
+
+    The gateway asks once a second for the rows after the last one it saw, so a revoked key stops within two seconds.
+    """
+
+    kind = models.CharField(max_length=20)
+    row_id = models.BigIntegerField()
+    changed_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.row_id}"
+
+
+class Followed(models.Model):
+    """A row whose every save and delete is written to the change feed, in the same transaction."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            self._say_changed(self.pk)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        row_id = self.pk
+        with transaction.atomic():
+            deleted = super().delete(*args, **kwargs)
+            self._say_changed(row_id)
+        return deleted
+
+    def _say_changed(self, row_id: int) -> None:
+        Change.objects.create(kind=self._meta.model_name or "", row_id=row_id)
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save()
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person who signs in. `is_staff` makes a platform administrator."""
+
+    email = models.EmailField(_("e-mail"), unique=True)
+    name = models.CharField(_("name"), max_length=200, blank=True)
+    is_staff = models.BooleanField(_("platform administrator"), default=False)
+    is_active = models.BooleanField(default=True)
+    date_joined = models.DateTimeField(default=timezone.now)
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+    objects = UserManager()
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+    @property
+    def initials(self) -> str:
+        words = (self.name or self.email.partition("@")[0]).replace(".", " ").split()
+        return "".join(word[0] for word in words[:2]).upper() or "?"
+
+
+class Tier(Followed):
+    """What a team may use. A limit that is null is no limit."""
+
+    name = models.CharField(_("name"), max_length=200, unique=True)
+    requests_per_minute = models.PositiveBigIntegerField(
+        _("requests a minute"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(MOST_A_MINUTE)]
+    )
+    tokens_per_minute = models.PositiveBigIntegerField(
+        _("tokens a minute"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(MOST_A_MINUTE)]
+    )
+    concurrent_requests = models.PositiveBigIntegerField(
+        _("concurrent requests"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(MOST_A_MINUTE)]
+    )
+    position = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("position", "id")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def check_time_zone(value: str) -> None:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValidationError(_("Unknown time zone: %(zone)s"), params={"zone": value}) from error
+
+
+class Team(Followed):
+    """Who pays: keys, members and events belong to a team. OpenAI's API calls it a project."""
+
+    class OnAbort(models.TextChoices):
+        STOP = "stop", _("stop the provider's answer at once")
+        DRAIN = "drain", _("read on for the exact usage")
+
+    name = models.CharField(_("name"), max_length=200)
+    tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="teams", verbose_name=_("tier"))
+    time_zone = models.CharField(_("time zone"), max_length=64, default="UTC", validators=[check_time_zone])
+    on_abort = models.CharField(_("when a caller hangs up"), max_length=8, choices=OnAbort, default=OnAbort.STOP)
+    # What a call without its own maximum reserves for its answer: the model's maximum, but at most this.
+    reserve_output_tokens = models.PositiveIntegerField(
+        _("most output tokens reserved"), default=4096, validators=[MinValueValidator(1)]
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    archived_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("name", "id")
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def public_id(self) -> str:
+        """As the API names it."""
+        return f"proj_{self.pk}"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+
+class Membership(models.Model):
+    """A user's role in a team."""
+
+    class Role(models.TextChoices):
+        OWNER = "owner", _("owner")
+        ADMIN = "admin", _("admin")
+        MEMBER = "member", _("member")
+        VIEWER = "viewer", _("viewer")
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=8, choices=Role, default=Role.MEMBER)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "team"], name="one_membership_a_team")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.team}: {self.role}"
+
+
+class SecretRow(models.Model):
+    """What is kept of a secret that is shown once."""
+
+    name = models.CharField(_("name"), max_length=200)
+    digest = models.CharField(max_length=64, unique=True)
+    pepper_version = models.PositiveSmallIntegerField(default=secrets.PEPPER_VERSION)
+    redacted = models.CharField(max_length=20)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+    def is_live(self, now: datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+    def _remember(self, secret: str) -> None:
+        self.digest = secrets.digest(secret, secrets.pepper_from(settings.SECRET_KEY))
+        self.redacted = secrets.redacted(secret)
+
+
+class ApiKeyManager(models.Manager["ApiKey"]):
+    def create_with_secret(self, secret: str | None = None, **fields: Any) -> tuple[ApiKey, str]:
+        """A new key and its secret, which is not kept."""
+        secret = secret or secrets.make(secrets.KEY_PREFIX)
+        key = self.model(**fields)
+        key._remember(secret)
+        key.save()
+        return key, secret
+
+
+class ApiKey(Followed, SecretRow):
+    """A team's key for `/v1/chat/completions` and its neighbours. Narrower limits of its own are optional."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="keys")
+    requests_per_minute = models.PositiveBigIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    tokens_per_minute = models.PositiveBigIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    concurrent_requests = models.PositiveBigIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+
+    objects: ClassVar[ApiKeyManager] = ApiKeyManager()
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = [models.Index(fields=["team", "-id"])]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.redacted})"
+
+    @property
+    def public_id(self) -> str:
+        return f"key_{self.pk}"
+
+    def revoke(self, now: datetime) -> None:
+        """Idempotent: the first time stands."""
+        if self.revoked_at is None:
+            self.revoked_at = now
+            self.save(update_fields=["revoked_at"])
+
+
+class AdminKeyManager(models.Manager["AdminKey"]):
+    def create_with_secret(self, secret: str | None = None, **fields: Any) -> tuple[AdminKey, str]:
+        secret = secret or secrets.make(secrets.ADMIN_KEY_PREFIX)
+        key = self.model(**fields)
+        key._remember(secret)
+        key.save()
+        return key, secret
+
+
+class AdminKey(SecretRow):
+    """A key for the REST API of the whole instance (`/v1/organization/...`, `/api/...`)."""
+
+    # A look at the row on each request is cheap; a write is not, so the last use is kept to the minute.
+    LAST_USE_GRAIN: ClassVar[timedelta] = timedelta(minutes=1)
+    objects: ClassVar[AdminKeyManager] = AdminKeyManager()
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.redacted})"
+
+
+class AuditEntry(models.Model):
+    """Who did what, when: append-only."""
+
+    happened_at = models.DateTimeField(default=timezone.now, db_index=True)
+    actor = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    actor_name = models.CharField(max_length=254)
+    action = models.CharField(max_length=64)
+    team = models.ForeignKey(Team, on_delete=models.SET_NULL, null=True, related_name="+")
+    subject = models.CharField(max_length=254)
+    details = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.actor_name}: {self.action} {self.subject}"

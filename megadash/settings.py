@@ -1,0 +1,209 @@
+"""One settings file. Runs with no environment at all; README.md lists every variable (a test checks that)."""
+
+import sqlite3
+from typing import Any
+
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from megadash import environment
+
+HOST = environment.text("MEGADASH_HOST", "127.0.0.1")
+PORT = environment.integer("MEGADASH_PORT", 8000, at_least=1, at_most=65535)
+DATA_DIR = environment.data_dir()
+BASE_DIR = environment.Path(__file__).resolve().parent.parent
+SECRET_KEY = environment.secret_key(DATA_DIR)
+DEBUG = False
+ALLOWED_HOSTS = [
+    host.strip() for host in environment.text("MEGADASH_ALLOWED_HOSTS").split(",") if host.strip()
+] or ["localhost", "127.0.0.1", "[::1]", *({HOST} - {"0.0.0.0", "::"})]  # noqa: S104 - compared, not bound
+
+# The write path -----------------------------------------------------------------------------------------------------
+GATEWAY_WORKERS = environment.integer("MEGADASH_GATEWAY_WORKERS", 1, at_least=1, at_most=256)
+if GATEWAY_WORKERS > 1:
+    raise ImproperlyConfigured(
+        f"MEGADASH_GATEWAY_WORKERS is {GATEWAY_WORKERS}, but limits are counted in the memory of one gateway worker: "
+        "more workers would multiply every team's limits. Set it to 1."
+    )
+DURABILITY = environment.choice("MEGADASH_DURABILITY", ("process", "power"), "process")
+SPOOL_DIR = DATA_DIR / "spool"
+VALKEY_URL = environment.url("VALKEY_URL", ("valkey", "valkeys", "redis", "rediss"))
+
+# First start only, when the database is empty -------------------------------------------------------------------------
+FIRST_START = {
+    "admin_email": environment.text("MEGADASH_ADMIN_EMAIL"),
+    "admin_password": environment.text("MEGADASH_ADMIN_PASSWORD"),
+    "bootstrap_key": environment.text("MEGADASH_BOOTSTRAP_KEY"),
+    "bootstrap_tier": environment.text("MEGADASH_BOOTSTRAP_TIER", "Pro"),
+    "bootstrap_admin_key": environment.text("MEGADASH_BOOTSTRAP_ADMIN_KEY"),
+    "upstream_base_url": environment.url("UPSTREAM_BASE_URL", ("http", "https")),
+    "upstream_api_key": environment.text("UPSTREAM_API_KEY"),
+    "openai_api_key": environment.text("OPENAI_API_KEY"),
+}
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "csp",
+    "django_htmx",
+    "rest_framework",
+    "accounts",
+    "usage",
+]
+
+MIDDLEWARE = [
+    "megadash.errors.EnvelopeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+
+ROOT_URLCONF = "megadash.urls"
+ASGI_APPLICATION = "megadash.asgi.application"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "usage.dashboard.frame.context",
+            ],
+        },
+    }
+]
+
+# Database -----------------------------------------------------------------------------------------------------------
+DATABASES: dict[str, dict[str, Any]] = {"default": environment.database(DATA_DIR)}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # SQLite 3.7.0 to 3.51.2 (without the backports) can corrupt a WAL database when two connections write or
+    # checkpoint at once, so WAL is used on fixed versions only; the rollback journal is as fast for our batches.
+    WAL_IS_SAFE = sqlite3.sqlite_version_info >= (3, 51, 3) or sqlite3.sqlite_version_info[:2] in ((3, 44), (3, 50)) and (
+        sqlite3.sqlite_version_info >= (3, 50, 7) or (3, 44, 6) <= sqlite3.sqlite_version_info < (3, 45)
+    )
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 20,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": f"PRAGMA journal_mode={'WAL' if WAL_IS_SAFE else 'TRUNCATE'}; PRAGMA synchronous=FULL;",
+    }
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Signing in ---------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+]
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_ADAPTER = "accounts.signing_in.InvitationOnlyAdapter"
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# Pages --------------------------------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+# REST ---------------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["usage.api.authentication.AdminKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "usage.api.errors.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+
+# Celery -------------------------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = VALKEY_URL.replace("valkey", "redis", 1) or "filesystem://"
+if not VALKEY_URL:
+    QUEUE_DIR = DATA_DIR / "queue"
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(QUEUE_DIR / "messages"),
+        "data_folder_out": str(QUEUE_DIR / "messages"),
+        "control_folder": str(QUEUE_DIR / "control"),
+    }
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_TIME_LIMIT = 600
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat")
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "check providers": {"task": "usage.tasks.check_providers", "schedule": 60.0},
+    "forget old quarter hours": {"task": "usage.tasks.forget_old_quarters", "schedule": 6 * 3600.0},
+    "clear expired sessions": {"task": "accounts.tasks.clear_expired_sessions", "schedule": 24 * 3600.0},
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+}

@@ -1,0 +1,17 @@
+"""Every address of the Django side. The OpenAI data paths are answered by the gateway before Django sees them."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("v1/", include("usage.api.urls_v1")),
+    path("api/", include("usage.api.urls")),
+    path("accounts/", include("allauth.account.urls")),
+    path("admin/", admin.site.urls),
+    path("", include("usage.dashboard.urls")),
+]
+
+handler400 = "megadash.errors.bad_request"
+handler403 = "megadash.errors.permission_denied"
+handler404 = "megadash.errors.not_found"
+handler500 = "megadash.errors.server_error"

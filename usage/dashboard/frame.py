@@ -1,0 +1,1 @@
+def context(request): return {}
