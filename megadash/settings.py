@@ -193,11 +193,12 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_TIME_LIMIT = 600
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat")
+# In memory: the scheduler's own file does not survive a kill, and then beat never starts again.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "check providers": {"task": "usage.tasks.check_providers", "schedule": 60.0},
-    "forget old quarter hours": {"task": "usage.tasks.forget_old_quarters", "schedule": 6 * 3600.0},
-    "clear expired sessions": {"task": "accounts.tasks.clear_expired_sessions", "schedule": 24 * 3600.0},
+    "forget old quarter hours": {"task": "usage.tasks.forget_old_quarters", "schedule": 3600.0},
+    "clear expired sessions": {"task": "accounts.tasks.clear_expired_sessions", "schedule": 3600.0},
 }
 
 LOGGING = {

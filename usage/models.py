@@ -235,7 +235,8 @@ class UsageEvent(Usage):
     upstream_model = models.CharField(max_length=200, blank=True)
     provider = models.CharField(max_length=100, blank=True)
     streamed = models.BooleanField(default=False)
-    status = models.PositiveSmallIntegerField()
+    # What the caller got; 499 when the caller hung up, null when the gateway died before it could say.
+    status = models.PositiveSmallIntegerField(null=True)
     outcome = models.CharField(max_length=16, choices=Outcome)
     error_code = models.CharField(max_length=100, blank=True)
     finish_reason = models.CharField(max_length=40, blank=True)

@@ -281,7 +281,7 @@ class Migration(migrations.Migration):
                 ('upstream_model', models.CharField(blank=True, max_length=200)),
                 ('provider', models.CharField(blank=True, max_length=100)),
                 ('streamed', models.BooleanField(default=False)),
-                ('status', models.PositiveSmallIntegerField()),
+                ('status', models.PositiveSmallIntegerField(null=True)),
                 ('outcome', models.CharField(choices=[('ok', 'ok'), ('client_abort', 'caller hung up'), ('upstream_error', 'provider error'), ('interrupted', 'interrupted'), ('refused', 'refused')], max_length=16)),
                 ('error_code', models.CharField(blank=True, max_length=100)),
                 ('finish_reason', models.CharField(blank=True, max_length=40)),

@@ -1,0 +1,97 @@
+"""Who may do what: one table. Pages and forms ask here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.utils.translation import gettext
+
+from accounts.models import Membership, Team, User
+
+ADMINISTRATOR = "administrator"
+Role = Membership.Role
+
+
+class Action(StrEnum):
+    SEE_USAGE = "see usage"
+    SEE_OWN_CALLS = "see own calls"
+    SEE_ALL_CALLS = "see all calls"
+    MANAGE_OWN_KEYS = "manage own keys"
+    MANAGE_ALL_KEYS = "manage all keys"
+    MANAGE_PLATFORM = "manage platform"
+
+
+_VIEWER = frozenset({Action.SEE_USAGE})
+_MEMBER = _VIEWER | {Action.SEE_OWN_CALLS, Action.MANAGE_OWN_KEYS}
+_ADMIN = _MEMBER | {Action.SEE_ALL_CALLS, Action.MANAGE_ALL_KEYS}
+
+# "Own" means made with a key that this user created.
+ALLOWED: dict[str, frozenset[Action]] = {
+    Role.VIEWER: _VIEWER,
+    Role.MEMBER: _MEMBER,
+    Role.ADMIN: _ADMIN,
+    Role.OWNER: _ADMIN,
+    ADMINISTRATOR: _ADMIN | {Action.MANAGE_PLATFORM},
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A user's role where they are: in a team, or (team is None) on the whole instance."""
+
+    user: User
+    team: Team | None
+    role: str
+
+    def may(self, action: Action) -> bool:
+        return action in ALLOWED[self.role]
+
+    @property
+    def role_name(self) -> str:
+        """In the reader's language."""
+        return gettext("Administrator") if self.role == ADMINISTRATOR else str(Role(self.role).label).capitalize()
+
+    @property
+    def sees_all_calls(self) -> bool:
+        return self.may(Action.SEE_ALL_CALLS)
+
+    @property
+    def sees_calls(self) -> bool:
+        return self.may(Action.SEE_OWN_CALLS)
+
+    @property
+    def sees_keys(self) -> bool:
+        return self.may(Action.MANAGE_OWN_KEYS)
+
+    @property
+    def runs_platform(self) -> bool:
+        return self.may(Action.MANAGE_PLATFORM)
+
+    def may_manage_key_of(self, creator_id: int | None) -> bool:
+        if self.may(Action.MANAGE_ALL_KEYS):
+            return True
+        return self.may(Action.MANAGE_OWN_KEYS) and creator_id == self.user.pk
+
+
+def standing_in(user: User, team_id: int) -> Standing | None:
+    """None when there is no such team for this user, whether or not it exists. One query."""
+    team = Team.objects.select_related("tier").filter(pk=team_id)
+    if user.is_staff:
+        found = team.first()
+        return Standing(user, found, ADMINISTRATOR) if found else None
+    membership = (
+        Membership.objects.select_related("team__tier").filter(user=user, team_id=team_id, team__archived_at=None).first()
+    )
+    return Standing(user, membership.team, membership.role) if membership else None
+
+
+def standing_on_instance(user: User) -> Standing | None:
+    """None for everyone but platform administrators."""
+    return Standing(user, None, ADMINISTRATOR) if user.is_staff else None
+
+
+def teams_of(user: User) -> list[Team]:
+    """The teams this user may open, by name. One query."""
+    teams = Team.objects.select_related("tier").filter(archived_at=None)
+    return list(teams if user.is_staff else teams.filter(memberships__user=user))

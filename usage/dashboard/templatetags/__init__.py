@@ -1,0 +1,1 @@
+"""How numbers, icons and small drawings look."""

@@ -1,0 +1,148 @@
+"""A call that was let in: what it holds, and the one place where it ends."""
+
+from __future__ import annotations
+
+import time
+
+from usage import frames
+from usage.frames import Attempt, Tokens
+from usage.proxy import wire
+from usage.proxy.directory import Caller, Target
+from usage.proxy.exchange import Exchange
+from usage.proxy.limits import Hold
+from usage.proxy.spool import Spool
+from usage.proxy.upstream import Unreachable
+from usage.proxy.wire import Call
+
+NOTHING = wire.counted(0, 0)
+
+
+class Admitted:
+    """From INTENT to FINAL. `close` settles the hold and writes the record, exactly once."""
+
+    __slots__ = ("_closed", "_hold", "_spool", "attempts", "call", "caller", "exchange", "prompt_tokens", "target")
+
+    def __init__(self, exchange: Exchange, caller: Caller, call: Call, hold: Hold, spool: Spool, prompt_tokens: int) -> None:
+        self.exchange, self.caller, self.call = exchange, caller, call
+        self._hold, self._spool = hold, spool
+        self.prompt_tokens = prompt_tokens
+        self.attempts: list[Attempt] = []
+        self.target: Target | None = None
+        self._closed = False
+
+    def intend(self, target: Target) -> None:
+        """Written before the call is sent on. Raises SpoolFull."""
+        self._spool.write(
+            frames.Intent(
+                id=self.exchange.id,
+                started_us=self.exchange.started_us,
+                team_id=self.caller.team_id,
+                key_id=self.caller.key_id,
+                endpoint=self.call.endpoint,
+                requested_model=self.call.model,
+                served_model=target.model,
+                upstream_model=target.upstream_model,
+                provider=target.provider,
+                price_book=target.price_book,
+                streamed=self.call.streamed,
+                prompt_tokens=self.prompt_tokens,
+            )
+        )
+
+    def failed(self, target: Target, error: Unreachable | ProviderRefused, since_ns: int) -> None:
+        """One try that brought no answer; no tokens are charged for it."""
+        self.attempts.append(
+            Attempt(
+                model=target.model,
+                upstream_model=target.upstream_model,
+                provider=target.provider,
+                price_book=target.price_book,
+                status=getattr(error, "status", None),
+                error_code=error.code,
+                latency_us=(time.monotonic_ns() - since_ns) // 1_000,
+                upstream_request_id=getattr(error, "request_id", ""),
+                tokens=NOTHING,
+            )
+        )
+
+    async def close(
+        self,
+        outcome: str,
+        *,
+        status: int,
+        tokens: Tokens,
+        origin: str,
+        ttft_us: int | None = None,
+        finish_reason: str = "",
+        service_tier: str = "",
+        error_code: str = "",
+        upstream_request_id: str = "",
+        reported_model: str = "",
+    ) -> None:
+        """The call is over: give back what it held, and have its record safe before the caller's last byte."""
+        if self._closed:
+            return
+        self._closed = True
+        exchange, call, target = self.exchange, self.call, self.target
+        self._hold.settle(tokens.prompt + tokens.completion, time.monotonic_ns())
+        latency_us = exchange.elapsed_us()
+        self._spool.write(
+            frames.Final(
+                id=exchange.id,
+                started_us=exchange.started_us,
+                team_id=self.caller.team_id,
+                key_id=self.caller.key_id,
+                endpoint=call.endpoint,
+                requested_model=call.model,
+                served_model=target.model if target else call.model,
+                status=status,
+                outcome=outcome,
+                provider=target.provider if target else "",
+                price_book=target.price_book if target else "",
+                upstream_model=target.upstream_model if target else "",
+                streamed=call.streamed,
+                origin=origin,
+                tokens=tokens,
+                latency_us=latency_us,
+                ttft_us=ttft_us,
+                service_tier=(service_tier or call.service_tier)[:20],
+                finish_reason=finish_reason[:40],
+                error_code=error_code[:100],
+                end_user=call.end_user,
+                sdk_retry_count=exchange.sdk_retry_count,
+                client_request_id=exchange.client_request_id,
+                upstream_request_id=upstream_request_id[:200].replace("\0", ""),
+                reported_model=reported_model[:200].replace("\0", ""),
+                metadata=call.metadata,
+                attempts=self._attempts_with_last(tokens, origin, status, error_code, latency_us) if self.attempts else [],
+            )
+        )
+        await self._spool.settled()
+
+    def _attempts_with_last(self, tokens: Tokens, origin: str, status: int, error_code: str, latency_us: int) -> list[Attempt]:
+        """The tries that failed, and the one that answered. A call that needed one try has no children."""
+        target = self.target
+        if target is None:
+            return self.attempts
+        spent_us = sum(attempt.latency_us for attempt in self.attempts)
+        last = Attempt(
+            model=target.model,
+            upstream_model=target.upstream_model,
+            provider=target.provider,
+            price_book=target.price_book,
+            status=status,
+            error_code=error_code,
+            latency_us=max(0, latency_us - spent_us),
+            tokens=tokens,
+            origin=origin,
+        )
+        return [*self.attempts, last]
+
+
+class ProviderRefused(Exception):
+    """The provider answered with an error."""
+
+    def __init__(self, status: int, body: bytes, request_id: str, retry_after: str = "") -> None:
+        super().__init__(f"the provider answered {status}")
+        self.status, self.body, self.request_id, self.retry_after = status, body, request_id, retry_after
+        self.code = f"upstream_{status}"

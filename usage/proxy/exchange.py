@@ -1,0 +1,223 @@
+"""One HTTP request and its answer, over ASGI: what came, what goes back, and whether the caller is still there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import uuid_utils
+
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+MOST_BODY_BYTES = 10 << 20
+MOST_HEADER_TEXT = 200
+BODY_TIMEOUT_S = 30
+# Most calls answer before this: watching the caller costs a task, so it begins only then.
+WATCH_AFTER_S = 0.05
+
+
+class BodyTooLarge(Exception):
+    """413, said while the body is still coming."""
+
+
+class UnsupportedMedia(Exception):
+    """415: not JSON, or compressed."""
+
+
+class BodyTooSlow(Exception):
+    """408: the body did not come in time."""
+
+
+class CallerGone(Exception):
+    """The caller hung up before its request was whole: nobody is left to answer."""
+
+
+class BadCredentials(Exception):
+    """No bearer key, or something that is none."""
+
+    def __init__(self, given: str) -> None:
+        super().__init__("bad credentials")
+        self.given = given
+
+
+class Exchange:
+    """Made for each request; not thread-safe."""
+
+    __slots__ = (
+        "_gone",
+        "_receive",
+        "_send",
+        "_task",
+        "_timer",
+        "_watch",
+        "authorizations",
+        "body_bytes",
+        "client_request_id",
+        "content_encoding",
+        "content_type",
+        "debug",
+        "head_sent",
+        "id",
+        "method",
+        "path",
+        "request_id",
+        "sdk_retry_count",
+        "started_ns",
+        "started_us",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.started_ns = time.monotonic_ns()
+        self.started_us = time.time_ns() // 1_000
+        made = uuid_utils.uuid7()
+        self.id: bytes = made.bytes
+        self.request_id = "req_" + made.hex
+        self.head_sent = False
+        self._gone = False
+        self._watch: asyncio.Future[MutableMapping[str, Any]] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._read_headers(scope["headers"])
+
+    def _read_headers(self, headers: Any) -> None:
+        self.authorizations: list[bytes] = []
+        self.content_type = self.content_encoding = b""
+        self.client_request_id = ""
+        self.sdk_retry_count = self.body_bytes = 0
+        self.debug = False
+        for name, value in headers:
+            if name == b"authorization":
+                self.authorizations.append(value)
+            elif name == b"content-type":
+                self.content_type = value
+            elif name == b"content-length":
+                self.body_bytes = int(value) if value.isdigit() else 0
+            elif name == b"content-encoding":
+                self.content_encoding = value
+            elif name == b"x-stainless-retry-count":
+                self.sdk_retry_count = min(int(value), 1_000) if value.isdigit() else 0
+            elif name == b"x-client-request-id":
+                self.client_request_id = value.decode("ascii", "replace")[:MOST_HEADER_TEXT].replace("\0", "")
+            elif name == b"x-debug":
+                self.debug = value.lower() in (b"true", b"1")
+
+    def bearer(self) -> str:
+        """The one bearer key. Raises BadCredentials."""
+        if len(self.authorizations) != 1:
+            raise BadCredentials("" if not self.authorizations else "several keys at once")
+        value = self.authorizations[0]
+        if value[:7].lower() != b"bearer ":
+            raise BadCredentials("" if not value.strip() else value[:200].decode("ascii", "replace"))
+        try:
+            secret = value[7:].strip().decode("ascii")
+        except UnicodeDecodeError:
+            raise BadCredentials(value[7:207].decode("ascii", "replace")) from None
+        if not secret:
+            raise BadCredentials("")
+        if len(secret) > 512 or not secret.isprintable() or " " in secret:
+            raise BadCredentials(secret[:200])
+        return secret
+
+    async def body(self) -> bytes:
+        """The whole body. Raises BodyTooLarge, BodyTooSlow, UnsupportedMedia, CallerGone."""
+        if self.content_encoding not in (b"", b"identity"):
+            raise UnsupportedMedia(f"Content-Encoding {self.content_encoding.decode('latin-1')[:50]!r} is not supported")
+        if self.content_type and b"json" not in self.content_type.lower():
+            raise UnsupportedMedia("Content-Type must be application/json")
+        if self.body_bytes > MOST_BODY_BYTES:
+            raise BodyTooLarge
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise CallerGone
+        first: bytes = message.get("body", b"")
+        return first if not message.get("more_body") else await self._rest_of_body(first)
+
+    async def _rest_of_body(self, first: bytes) -> bytes:
+        pieces, length = [first], len(first)
+        more = True
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                while more:
+                    if length > MOST_BODY_BYTES:
+                        raise BodyTooLarge
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        raise CallerGone
+                    pieces.append(message.get("body", b""))
+                    length += len(pieces[-1])
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            raise BodyTooSlow from None
+        if length > MOST_BODY_BYTES:
+            raise BodyTooLarge
+        return b"".join(pieces)
+
+    # The answer -------------------------------------------------------------------------------------------------
+
+    def base_headers(self) -> Headers:
+        return [
+            (b"x-request-id", self.request_id.encode()),
+            (b"openai-processing-ms", b"%d" % (self.elapsed_us() // 1_000)),
+        ]
+
+    def elapsed_us(self) -> int:
+        return (time.monotonic_ns() - self.started_ns) // 1_000
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """The whole answer at once."""
+        self.head_sent = True
+        headers.append((b"content-length", b"%d" % len(body)))
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body, "more_body": False})
+
+    async def begin_stream(self, headers: Headers) -> None:
+        self.head_sent = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def stream(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end_stream(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+    # Is the caller still there? ------------------------------------------------------------------------------------
+
+    @property
+    def is_gone(self) -> bool:
+        return self._gone
+
+    def watch_caller(self, *, cancel: bool) -> None:
+        """From now on a hang-up sets `is_gone`, and with `cancel` also cancels this task."""
+        self._task = asyncio.current_task() if cancel else None
+        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._begin_watch)
+
+    def stop_watching(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._task = None
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    def _begin_watch(self) -> None:
+        self._watch = asyncio.ensure_future(self._receive())
+        self._watch.add_done_callback(self._heard)
+
+    def _heard(self, watch: asyncio.Future[MutableMapping[str, Any]]) -> None:
+        if watch.cancelled() or watch.exception() is not None or watch.result()["type"] != "http.disconnect":
+            return
+        self._gone = True
+        if self._task is not None:
+            self._task.cancel()
+
+

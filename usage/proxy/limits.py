@@ -1,0 +1,271 @@
+"""Requests, tokens and concurrency by GCRA, reserved before a call and settled after it. In memory: one gateway worker.
+
+A bucket's debt is kept in units of 1 / (60 * 10**9) of a request or token, so that it is an integer at every nanosecond: it shrinks by
+`limit` units a nanosecond, and a full bucket's worth is `limit * WINDOW_NS`. Nothing is ever rounded, so `retry_after_ms` is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from usage.headroom import Gauge, LimitName
+
+WINDOW_NS = 60_000_000_000
+# A place frees when some call ends, and nobody knows when: the least that SDKs wait anyway.
+CONCURRENCY_RETRY_NS = 1_000_000_000
+PACE_SLOT_NS = 5_000_000_000
+PACE_SLOTS = 12
+
+ScopeKind = Literal["team", "key"]
+Clock = Callable[[], int]
+
+
+class NoHeadroom(Exception):
+    """The call does not fit now, or (`never_fits`) never will. All numbers are of the tightest limit."""
+
+    def __init__(self, scope: Scope, limit_name: LimitName, limit: int, used: int, asked: int, wait_ns: int, never_fits: bool) -> None:
+        super().__init__(limit_name)
+        self.scope, self.limit_name, self.limit = scope, limit_name, limit
+        self.used, self.asked, self.wait_ns, self.never_fits = used, asked, wait_ns, never_fits
+
+    @property
+    def wait_ms(self) -> int:
+        """Rounded up: the same call sent after that time is admitted if nothing else came in between."""
+        return -(-self.wait_ns // 1_000_000)
+
+
+class Bucket:
+    """One GCRA limit."""
+
+    __slots__ = ("_at_ns", "_debt", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._debt = 0
+        self._at_ns = 0
+
+    def debt(self, now_ns: int) -> int:
+        """Brought up to now. A clock that steps back (it is monotonic, so it should not) adds no debt."""
+        if now_ns > self._at_ns:
+            left = self._debt - (now_ns - self._at_ns) * self.limit
+            self._debt = left if left > 0 else 0
+            self._at_ns = now_ns
+        return self._debt
+
+    def used(self, now_ns: int) -> int:
+        return -(-self.debt(now_ns) // WINDOW_NS)
+
+    def wait_ns(self, amount: int, now_ns: int) -> int:
+        """0 when `amount` fits now, else the time until it does."""
+        over = self.debt(now_ns) + amount * WINDOW_NS - self.limit * WINDOW_NS
+        return -(-over // self.limit) if over > 0 else 0
+
+    def take(self, amount: int) -> None:
+        """After `wait_ns` said 0. Settling may take past the limit: the debt is then worked off before the next call."""
+        self._debt += amount * WINDOW_NS
+
+    def give_back(self, amount: int) -> None:
+        self._debt = max(0, self._debt - amount * WINDOW_NS)
+
+    def ns_to_full(self, now_ns: int) -> int:
+        return -(-self.debt(now_ns) // self.limit)
+
+
+class Pace:
+    """What was taken in the last minute, in slots of five seconds."""
+
+    __slots__ = ("_slots", "_stamp")
+
+    def __init__(self) -> None:
+        self._slots = [0] * PACE_SLOTS
+        self._stamp = 0
+
+    def add(self, amount: int, now_ns: int) -> None:
+        self._move_to(now_ns)
+        self._slots[self._stamp % PACE_SLOTS] += amount
+
+    def a_second(self, now_ns: int) -> float:
+        self._move_to(now_ns)
+        return sum(self._slots) / 60
+
+    def _move_to(self, now_ns: int) -> None:
+        stamp = now_ns // PACE_SLOT_NS
+        for passed in range(self._stamp + 1, min(stamp, self._stamp + PACE_SLOTS) + 1):
+            self._slots[passed % PACE_SLOTS] = 0
+        self._stamp = max(stamp, self._stamp)
+
+
+class Scope:
+    """The limits of one team, or of one key: what is checked together. A limit of None is no limit."""
+
+    __slots__ = ("concurrent", "id", "in_flight", "kind", "pace_requests", "pace_tokens", "requests", "reserved_tokens", "tokens")
+
+    def __init__(self, kind: ScopeKind, id_: int) -> None:
+        self.kind: ScopeKind = kind
+        self.id = id_
+        self.requests: Bucket | None = None
+        self.tokens: Bucket | None = None
+        self.concurrent: int | None = None
+        self.in_flight = 0
+        self.reserved_tokens = 0
+        self.pace_requests, self.pace_tokens = Pace(), Pace()
+
+    def set_limits(self, requests: int | None, tokens: int | None, concurrent: int | None) -> None:
+        """A changed limit keeps what was used: raising it must not forgive, lowering it must not punish."""
+        self.requests = _bucket(self.requests, requests)
+        self.tokens = _bucket(self.tokens, tokens)
+        self.concurrent = concurrent
+
+    def check(self, tokens: int, now_ns: int) -> NoHeadroom | None:
+        """The tightest limit this call does not fit, or None."""
+        refusals = []
+        for name, bucket, asked in (("requests", self.requests, 1), ("tokens", self.tokens, tokens)):
+            if bucket is not None and (wait := bucket.wait_ns(asked, now_ns)):
+                never = asked > bucket.limit
+                refusals.append(NoHeadroom(self, name, bucket.limit, bucket.used(now_ns), asked, wait, never))  # type: ignore[arg-type]
+        if self.concurrent is not None and self.in_flight >= self.concurrent:
+            refusals.append(NoHeadroom(self, "concurrent", self.concurrent, self.in_flight, 1, CONCURRENCY_RETRY_NS, False))
+        return max(refusals, key=_tightness) if refusals else None
+
+    def take(self, tokens: int, now_ns: int) -> None:
+        if self.requests is not None:
+            self.requests.take(1)
+        if self.tokens is not None:
+            self.tokens.take(tokens)
+        self.in_flight += 1
+        self.reserved_tokens += tokens
+        self.pace_requests.add(1, now_ns)
+
+    def settle(self, reserved: int, used: int, now_ns: int) -> None:
+        self.in_flight -= 1
+        self.reserved_tokens -= reserved
+        self.pace_tokens.add(used, now_ns)
+        if self.tokens is None:
+            return
+        if used < reserved:
+            self.tokens.debt(now_ns)
+            self.tokens.give_back(reserved - used)
+        else:
+            self.tokens.take(used - reserved)
+
+    def gauges(self, now_ns: int) -> list[Gauge]:
+        """The key scope tells only limits of its own; the team scope tells all three, unlimited ones too."""
+        gauges = []
+        for name, bucket, reserved, pace in (
+            ("requests", self.requests, 0, self.pace_requests),
+            ("tokens", self.tokens, self.reserved_tokens, self.pace_tokens),
+        ):
+            if bucket is not None:
+                gauges.append(_bucket_gauge(self.kind, name, bucket, reserved, pace, now_ns))  # type: ignore[arg-type]
+            elif self.kind == "team":
+                used = round(pace.a_second(now_ns) * 60)
+                gauges.append(Gauge(self.kind, name, None, used + reserved, reserved, None, 0, None))  # type: ignore[arg-type]
+        if self.concurrent is not None or self.kind == "team":
+            left = None if self.concurrent is None else max(0, self.concurrent - self.in_flight)
+            gauges.append(Gauge(self.kind, "concurrent", self.concurrent, self.in_flight, 0, left, 0, None))
+        return gauges
+
+
+class Hold(NamedTuple):
+    """What a call has reserved in each scope."""
+
+    scopes: tuple[Scope, ...]
+    tokens: int
+
+    def settle(self, used_tokens: int, now_ns: int) -> None:
+        """Give back what was not used, at once. The caller sees to it that this happens exactly once."""
+        for scope in self.scopes:
+            scope.settle(self.tokens, used_tokens, now_ns)
+
+
+class Limiter:
+    """All scopes of this process. Scopes are made and changed by the directory's thread; all else is the event loop's."""
+
+    def __init__(self, clock_ns: Clock) -> None:
+        self._clock_ns = clock_ns
+        self._scopes: dict[tuple[ScopeKind, int], Scope] = {}
+
+    def scope(self, kind: ScopeKind, id_: int, requests: int | None, tokens: int | None, concurrent: int | None) -> Scope:
+        """The one scope object of this team or key, with these limits from now on."""
+        scope = self._scopes.setdefault((kind, id_), Scope(kind, id_))
+        scope.set_limits(requests, tokens, concurrent)
+        return scope
+
+    def reserve(self, scopes: tuple[Scope, ...], tokens: int, now_ns: int) -> Hold:
+        """All scopes or none. Raises NoHeadroom with the tightest limit."""
+        tightest: NoHeadroom | None = None
+        for scope in scopes:
+            refusal = scope.check(tokens, now_ns)
+            if refusal is not None and (tightest is None or _tightness(refusal) > _tightness(tightest)):
+                tightest = refusal
+        if tightest is not None:
+            raise tightest
+        for scope in scopes:
+            scope.take(tokens, now_ns)
+        return Hold(scopes, tokens)
+
+    def team_gauges(self, team_id: int) -> list[Gauge]:
+        return self._gauges("team", team_id)
+
+    def key_gauges(self, key_id: int) -> list[Gauge]:
+        return self._gauges("key", key_id)
+
+    def _gauges(self, kind: ScopeKind, id_: int) -> list[Gauge]:
+        scope = self._scopes.get((kind, id_))
+        return scope.gauges(self._clock_ns()) if scope is not None else []
+
+
+def go_duration(duration_ns: int) -> str:
+    """As Go prints it, because go-openai parses it: 6ms, 8.64s, 1m30s. Milliseconds, rounded up; never days."""
+    total_ms = -(-duration_ns // 1_000_000)
+    if total_ms < 1_000:
+        return f"{total_ms}ms"
+    minutes, ms = divmod(total_ms, 60_000)
+    seconds = f"{ms // 1_000}.{ms % 1_000:03}".rstrip("0").rstrip(".") + "s"
+    if minutes < 60:
+        return f"{minutes}m{seconds}" if minutes else seconds
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes}m{seconds}"
+
+
+def headers(scopes: tuple[Scope, ...], now_ns: int) -> list[tuple[bytes, bytes]]:
+    """The six `x-ratelimit-*` headers, each kind of the scope with the least left. Nothing is said of a limit that is not there."""
+    told: list[tuple[bytes, bytes]] = []
+    for name, slot in ((b"requests", "requests"), (b"tokens", "tokens")):
+        tightest: tuple[int, Bucket] | None = None
+        for scope in scopes:
+            bucket: Bucket | None = getattr(scope, slot)
+            if bucket is not None:
+                left = max(0, bucket.limit - bucket.used(now_ns))
+                if tightest is None or left < tightest[0]:
+                    tightest = (left, bucket)
+        if tightest is not None:
+            left, bucket = tightest
+            told.append((b"x-ratelimit-limit-" + name, b"%d" % bucket.limit))
+            told.append((b"x-ratelimit-remaining-" + name, b"%d" % left))
+            told.append((b"x-ratelimit-reset-" + name, go_duration(bucket.ns_to_full(now_ns)).encode()))
+    return told
+
+
+def _bucket(present: Bucket | None, limit: int | None) -> Bucket | None:
+    if limit is None:
+        return None
+    if present is None:
+        return Bucket(limit)
+    present.limit = limit
+    return present
+
+
+def _bucket_gauge(kind: ScopeKind, name: LimitName, bucket: Bucket, reserved: int, pace: Pace, now_ns: int) -> Gauge:
+    used = bucket.used(now_ns)
+    remaining = max(0, bucket.limit - used)
+    # The bucket refills while it is used: only what comes in faster than that ever fills it.
+    net_a_second = pace.a_second(now_ns) - bucket.limit / 60
+    s_to_refusal = remaining / net_a_second if net_a_second > 0 else None
+    ms_to_full = -(-bucket.ns_to_full(now_ns) // 1_000_000)
+    return Gauge(kind, name, bucket.limit, used, min(reserved, used), remaining, ms_to_full, s_to_refusal)
+
+
+def _tightness(refusal: NoHeadroom) -> tuple[bool, int]:
+    return refusal.never_fits, refusal.wait_ns

@@ -1,0 +1,502 @@
+"""The OpenAI wire format, read and written. Pure: no Django, no clock, no network.
+
+Only the fields we need are read; every other field stays the caller's own bytes and is forwarded untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import msgspec
+import toktok
+from msgspec import Raw
+
+from usage.frames import Tokens
+
+# A body cannot hold this many keys or objects unless it was made to hurt: reading them would hold the event loop.
+MOST_KEYS = 200_000
+LARGE_BODY_BYTES = 1 << 20
+MOST_TEXT = 200
+MOST_METADATA = 16
+MOST_CHOICES = 128
+# OpenAI's own rule of thumb: 3 tokens around each message and 3 to prime the answer.
+TOKENS_A_MESSAGE = 3
+TOKENS_A_REPLY = 3
+TOKENS_A_NAME = 1
+# A 1024 px image in high detail; 85 in low. Estimates: the provider's own count replaces them.
+TOKENS_AN_IMAGE = 765
+TOKENS_A_SMALL_IMAGE = 85
+
+FALLBACK_FIELDS = ("fallback_models", "fallback_on_rate_limit", "fallback_on_error")
+PARSE_MESSAGE = (
+    "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library "
+    "correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)"
+)
+
+
+class BadCall(Exception):
+    """The request itself is wrong: a 400 that names the parameter."""
+
+    def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message, self.param, self.code = message, param, code
+
+
+class Call(msgspec.Struct, gc=False):
+    """What was asked, as far as we read it. `fields` holds every top-level field in the caller's own bytes."""
+
+    endpoint: str
+    fields: dict[str, Raw]
+    model: str
+    texts: list[str] = []
+    # Tokens that are not text: message frames, images.
+    framing_tokens: int = 0
+    streamed: bool = False
+    wants_usage: bool = False
+    # None: the caller set no maximum.
+    max_output_tokens: int | None = None
+    choices: int = 1
+    end_user: str = ""
+    service_tier: str = ""
+    metadata: dict[str, str] = {}
+    fallback_models: list[str] = []
+    fallback_on_rate_limit: bool = True
+    fallback_on_error: bool = True
+
+
+# Requests -----------------------------------------------------------------------------------------------------------
+
+
+class _Part(msgspec.Struct, gc=False):
+    type: str = ""
+    text: str | None = None
+    image_url: Any = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    role: str
+    content: str | list[_Part] | None = None
+    name: str | None = None
+    tool_calls: Raw | None = None
+
+
+_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+_messages = msgspec.json.Decoder(list[_Message]).decode
+_any = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+def read_fields(body: bytes) -> dict[str, Raw]:
+    """The top-level fields; of a repeated one the last counts, for us and for the provider. Raises BadCall."""
+    try:
+        if not body.isascii():
+            body.decode()
+        if len(body) > LARGE_BODY_BYTES:
+            _refuse_hostile(body)
+        return _fields(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise BadCall(PARSE_MESSAGE) from error
+
+
+def read_chat(body: bytes) -> Call:
+    """Raises BadCall."""
+    fields = read_fields(body)
+    call = _read_shared("chat.completions", fields)
+    call.texts, call.framing_tokens = _read_messages(fields)
+    for name in ("tools", "functions", "response_format"):
+        if name in fields:
+            call.texts.append(bytes(fields[name]).decode())
+    call.streamed = _boolean(fields, "stream") or False
+    call.max_output_tokens = _maximum(fields)
+    call.choices = _whole(fields, "n", 1, MOST_CHOICES) or 1
+    if "temperature" in fields:
+        _number(fields, "temperature", 0, 2)
+    if "top_p" in fields:
+        _number(fields, "top_p", 0, 1)
+    options = _read(fields, "stream_options", dict)
+    call.wants_usage = bool(options) and options.get("include_usage") is True
+    return call
+
+
+def read_embeddings(body: bytes) -> Call:
+    """Raises BadCall."""
+    fields = read_fields(body)
+    call = _read_shared("embeddings", fields)
+    given = _value(fields, "input")
+    if given is None:
+        raise BadCall("Missing required parameter: 'input'.", "input", "missing_required_parameter")
+    inputs = [given] if isinstance(given, str) else given
+    if not isinstance(inputs, list) or not inputs:
+        raise _wrong_type("input", "a string or an array", given)
+    for item in inputs:
+        if isinstance(item, str):
+            call.texts.append(item)
+        elif isinstance(item, list):
+            call.framing_tokens += len(item)
+        elif type(item) is int:
+            call.framing_tokens += 1
+        else:
+            raise _wrong_type("input", "a string or an array of strings or tokens", item)
+    call.max_output_tokens = 0
+    return call
+
+
+def prompt_tokens(call: Call, encoding: str) -> int:
+    """Counted with the model's tokenizer. Time grows with the text: 200 MB a second."""
+    return call.framing_tokens + sum(toktok.batch_count(call.texts, encoding, threads=1)) if call.texts else call.framing_tokens
+
+
+def text_bytes(call: Call) -> int:
+    return sum(map(len, call.texts))
+
+
+def count_text(texts: Sequence[str], encoding: str) -> int:
+    return sum(toktok.batch_count(["".join(texts)], encoding, threads=1)) if texts else 0
+
+
+def body_for(call: Call, upstream_model: str) -> bytes:
+    """What goes to the provider: the caller's fields, with the provider's name of the model, usage asked for, and
+    without the fields that are for us."""
+    fields = call.fields
+    for name in FALLBACK_FIELDS:
+        fields.pop(name, None)
+    fields["model"] = Raw(_encode(upstream_model))
+    if call.streamed and not call.wants_usage:
+        options = _read(fields, "stream_options", dict) or {}
+        fields["stream_options"] = Raw(_encode({**options, "include_usage": True}))
+    return _encode(fields)
+
+
+def _read_shared(endpoint: str, fields: dict[str, Raw]) -> Call:
+    model = _read(fields, "model", str)
+    if not model:
+        raise BadCall("you must provide a model parameter")
+    call = Call(endpoint, fields, model)
+    if "user" in fields or "safety_identifier" in fields:
+        call.end_user = _clean(_read(fields, "safety_identifier", str) or _read(fields, "user", str) or "")
+    if "service_tier" in fields:
+        call.service_tier = _clean(_read(fields, "service_tier", str) or "")[:20]
+    if "metadata" in fields:
+        call.metadata = _tags(_read(fields, "metadata", dict) or {})
+    if "fallback_models" in fields:
+        call.fallback_models = _fallbacks(fields)
+        call.fallback_on_rate_limit = _boolean(fields, "fallback_on_rate_limit") is not False
+        call.fallback_on_error = _boolean(fields, "fallback_on_error") is not False
+    return call
+
+
+def _read_messages(fields: dict[str, Raw]) -> tuple[list[str], int]:
+    """The texts to count and the tokens around them."""
+    raw = fields.get("messages")
+    if raw is None:
+        raise BadCall("Missing required parameter: 'messages'.", "messages", "missing_required_parameter")
+    try:
+        messages = _messages(raw)
+    except (msgspec.MsgspecError, RecursionError):
+        return _read_odd_messages(raw)
+    if not messages:
+        raise BadCall("Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
+                      "messages", "empty_array")  # fmt: skip
+    texts: list[str] = []
+    framing = TOKENS_A_REPLY
+    for message in messages:
+        framing += TOKENS_A_MESSAGE
+        texts.append(message.role)
+        if isinstance(message.content, str):
+            texts.append(message.content)
+        elif message.content is not None:
+            framing += _read_parts(message.content, texts)
+        if message.name is not None:
+            texts.append(message.name)
+            framing += TOKENS_A_NAME
+        if message.tool_calls is not None:
+            texts.append(bytes(message.tool_calls).decode())
+    return texts, framing
+
+
+def _read_parts(parts: list[_Part], texts: list[str]) -> int:
+    images = 0
+    for part in parts:
+        if part.text is not None:
+            texts.append(part.text)
+        elif part.image_url is not None:
+            detail = part.image_url.get("detail") if isinstance(part.image_url, dict) else None
+            images += TOKENS_A_SMALL_IMAGE if detail == "low" else TOKENS_AN_IMAGE
+    return images
+
+
+def _read_odd_messages(raw: Raw) -> tuple[list[str], int]:
+    """Messages of a shape we do not know: wrong ones are named, new ones are counted as the text they are."""
+    try:
+        messages = _any(raw)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BadCall(PARSE_MESSAGE) from error
+    if not isinstance(messages, list):
+        raise _wrong_type("messages", "an array of objects", messages)
+    for position, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise _wrong_type(f"messages[{position}]", "an object", message)
+        if not isinstance(message.get("role"), str):
+            name = f"messages[{position}].role"
+            if message.get("role") is None:
+                raise BadCall(f"Missing required parameter: '{name}'.", name, "missing_required_parameter")
+            raise _wrong_type(name, "a string", message["role"])
+        content = message.get("content")
+        if content is not None and not isinstance(content, str | list):
+            raise _wrong_type(f"messages[{position}].content", "a string or an array of content parts", content)
+    return [bytes(raw).decode()], TOKENS_A_REPLY
+
+
+def _maximum(fields: dict[str, Raw]) -> int | None:
+    for name in ("max_completion_tokens", "max_tokens"):
+        if name in fields and (given := _whole(fields, name, 1, 2**31)) is not None:
+            return given
+    return None
+
+
+def _fallbacks(fields: dict[str, Raw]) -> list[str]:
+    given = _value(fields, "fallback_models")
+    if given is None:
+        return []
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        raise _wrong_type("fallback_models", "an array of strings", given)
+    if len(given) > 8:
+        raise BadCall("Invalid 'fallback_models': at most 8 models.", "fallback_models", "array_above_max_length")
+    return given
+
+
+def _tags(given: dict[str, Any]) -> dict[str, str]:
+    """The caller's tags, cut to OpenAI's own sizes: 16 pairs, 64 and 512 characters."""
+    if len(given) > MOST_METADATA or not all(isinstance(value, str) for value in given.values()):
+        raise BadCall(
+            f"Invalid 'metadata': at most {MOST_METADATA} pairs, and their values must be strings.", "metadata", "invalid_type"
+        )
+    return {_clean(name)[:64]: _clean(value, 512) for name, value in given.items()}
+
+
+def _read(fields: dict[str, Raw], name: str, kind: type) -> Any:
+    value = _value(fields, name)
+    if value is not None and type(value) is not kind:
+        raise _wrong_type(name, {str: "a string", dict: "an object"}[kind], value)
+    return value
+
+
+def _boolean(fields: dict[str, Raw], name: str) -> bool | None:
+    value = _value(fields, name)
+    if value is not None and type(value) is not bool:
+        raise _wrong_type(name, "a boolean", value)
+    return value
+
+
+def _whole(fields: dict[str, Raw], name: str, least: int, most: int) -> int | None:
+    value = _value(fields, name)
+    if value is None:
+        return None
+    if type(value) is not int:
+        raise _wrong_type(name, "an integer", value)
+    if not least <= value <= most:
+        bound = f"minimum value >= {least}" if value < least else f"maximum value <= {most}"
+        code = "integer_below_min_value" if value < least else "integer_above_max_value"
+        raise BadCall(f"Invalid '{name}': integer out of range. Expected a {bound}.", name, code)
+    return value
+
+
+def _number(fields: dict[str, Raw], name: str, least: float, most: float) -> None:
+    value = _value(fields, name)
+    if value is not None and (type(value) not in (int, float) or not least <= value <= most):
+        raise BadCall("Invalid request parameter", name)
+
+
+def _value(fields: dict[str, Raw], name: str) -> Any:
+    raw = fields.get(name)
+    if raw is None:
+        return None
+    try:
+        return _any(raw)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BadCall(PARSE_MESSAGE) from error
+
+
+def _wrong_type(name: str, expected: str, value: object) -> BadCall:
+    names = {str: "a string", int: "an integer", float: "a decimal", bool: "a boolean", list: "an array", dict: "an object"}
+    got = names.get(type(value), "null")
+    return BadCall(f"Invalid type for '{name}': expected {expected}, but got {got} instead.", name, "invalid_type")
+
+
+def _clean(text: str, most: int = MOST_TEXT) -> str:
+    """Fit for any database: cut to size, and without NUL, which PostgreSQL does not store."""
+    return text[:most].replace("\0", "")
+
+
+def _refuse_hostile(body: bytes) -> None:
+    # Quotes inside strings are escaped, so these count real keys and, at worst, braces of quoted code.
+    keys = body.count(b'":') - body.count(b'\\":')
+    if keys > MOST_KEYS or body.count(b"{") > 2 * MOST_KEYS:
+        _too_many()
+
+
+def _too_many() -> NoReturn:
+    raise BadCall(f"Your request has too many JSON keys: at most {MOST_KEYS:,} are read.")
+
+
+# Replies ------------------------------------------------------------------------------------------------------------
+
+ABSURD_TOKENS = 1_000_000_000
+
+
+def read_usage(usage: Any) -> Tokens | None:
+    """A provider's `usage` as exclusive classes; None when it is missing, negative, absurd or inconsistent."""
+    if not isinstance(usage, dict):
+        return None
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens", 0)
+    inside, outside = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+    if not isinstance(inside, dict) or not isinstance(outside, dict):
+        return None
+    counts = (
+        prompt,
+        completion,
+        inside.get("cached_tokens") or 0,
+        inside.get("cache_write_tokens") or 0,
+        inside.get("audio_tokens") or 0,
+        outside.get("reasoning_tokens") or 0,
+        outside.get("audio_tokens") or 0,
+    )
+    if not all(type(count) is int and 0 <= count <= ABSURD_TOKENS for count in counts):
+        return None
+    prompt, completion, cached, written, audio_in, reasoning, audio_out = counts
+    rest_in, rest_out = prompt - cached - written - audio_in, completion - reasoning - audio_out
+    if rest_in < 0 or rest_out < 0:
+        return None
+    return Tokens(rest_in, cached, written, audio_in, rest_out, reasoning, audio_out)
+
+
+def usage_object(tokens: Tokens) -> dict[str, Any]:
+    """The other way round, for a caller who asked and a provider who did not say."""
+    return {
+        "prompt_tokens": tokens.prompt,
+        "completion_tokens": tokens.completion,
+        "total_tokens": tokens.prompt + tokens.completion,
+    }
+
+
+def counted(prompt: int, completion: int) -> Tokens:
+    """Counts of our own: all the text, in the classes of text."""
+    return Tokens(prompt, 0, 0, 0, completion, 0, 0)
+
+
+class Function(msgspec.Struct, gc=False):
+    name: str | None = None
+    arguments: Any = None
+
+
+class ToolCall(msgspec.Struct, gc=False):
+    function: Function | None = None
+
+
+_UNSET = msgspec.UNSET
+
+
+class ReplyMessage(msgspec.Struct, gc=False):
+    role: Any = _UNSET
+    content: Any = _UNSET
+    refusal: Any = _UNSET
+    tool_calls: Any = _UNSET
+
+
+class ReplyChoice(msgspec.Struct, gc=False):
+    index: Any = _UNSET
+    finish_reason: Any = _UNSET
+    message: ReplyMessage | None = None
+    logprobs: Any = _UNSET
+
+
+class Reply(msgspec.Struct, gc=False):
+    """A provider's whole answer, as far as we read it."""
+
+    id: Any = _UNSET
+    object: Any = _UNSET
+    created: Any = _UNSET
+    model: Any = _UNSET
+    choices: list[ReplyChoice] | None = None
+    data: Raw | None = None
+    usage: Any = None
+    service_tier: str | None = None
+    error: Any = None
+
+
+class NotAReply(Exception):
+    """What the provider sent with status 200 is no answer: not JSON, cut short, or an error in disguise."""
+
+
+_reply = msgspec.json.Decoder(Reply).decode
+
+
+def read_reply(body: bytes, endpoint: str) -> Reply:
+    """Raises NotAReply."""
+    try:
+        reply = _reply(body)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise NotAReply("the provider's answer is not JSON of the expected form") from error
+    if reply.error is not None:
+        raise NotAReply("the provider put an error inside a 200")
+    if (reply.choices is None) if endpoint == "chat.completions" else (reply.data is None):
+        raise NotAReply("the provider's answer has no content")
+    return reply
+
+
+def needs_repair(reply: Reply) -> bool:
+    """True when a strict SDK would stumble over what this provider left out."""
+    if _UNSET in (reply.id, reply.object, reply.created, reply.model):
+        return True
+    for choice in reply.choices or ():
+        message = choice.message
+        if message is None or choice.logprobs is _UNSET or choice.finish_reason is _UNSET or choice.index is _UNSET:
+            return True
+        if message.refusal is _UNSET or message.content is _UNSET or message.role is _UNSET or message.tool_calls is None:
+            return True
+    return False
+
+
+def repaired_reply(body: bytes, request_id: str, created: int, model: str) -> bytes:
+    """The answer with what the SDKs need: a valid form is left as it is."""
+    answer: dict[str, Any] = _any(body)
+    answer.setdefault("id", f"chatcmpl-{request_id}")
+    answer.setdefault("object", "chat.completion")
+    answer.setdefault("created", created)
+    answer.setdefault("model", model)
+    for position, choice in enumerate(answer.get("choices") or ()):
+        choice.setdefault("index", position)
+        choice.setdefault("logprobs", None)
+        choice.setdefault("finish_reason", None)
+        message = choice.get("message") or {}
+        choice["message"] = message
+        message["role"] = message.get("role") or "assistant"
+        message.setdefault("content", None)
+        message.setdefault("refusal", None)
+        if message.get("tool_calls", _UNSET) is None:
+            del message["tool_calls"]
+    return _encode(answer)
+
+
+def reply_texts(reply: Reply) -> list[str]:
+    """The answer's text, to count when the provider did not."""
+    texts: list[str] = []
+    for choice in reply.choices or ():
+        if choice.message is not None:
+            if isinstance(choice.message.content, str):
+                texts.append(choice.message.content)
+            if isinstance(choice.message.tool_calls, list):
+                texts.append(_encode(choice.message.tool_calls).decode())
+    return texts
+
+
+# Errors -------------------------------------------------------------------------------------------------------------
+
+
+def envelope(message: str, kind: str, param: str | None, code: str | None, debug: dict[str, Any] | None = None) -> bytes:
+    """OpenAI's error body: always the four keys, and `debug` beside them when asked for."""
+    error: dict[str, Any] = {"message": message, "type": kind, "param": param, "code": code}
+    if debug is not None:
+        error["debug"] = debug
+    return _encode({"error": error})

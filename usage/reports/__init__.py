@@ -1,0 +1,1 @@
+"""Every question the product answers. Reads buckets; events only for single calls. Knows nothing of pages."""

@@ -1,0 +1,111 @@
+"""Whose usage, and over which time: the two halves of every question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from accounts.models import Team
+from usage.models import QUARTER_S, WHOLE_INSTANCE
+
+EPOCH = date(1970, 1, 1)
+SLOTS_AN_HOUR = 3600 // QUARTER_S
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A team in its own time zone, or the whole instance in UTC."""
+
+    team_id: int
+    zone: ZoneInfo
+
+    @property
+    def is_instance(self) -> bool:
+        return self.team_id == WHOLE_INSTANCE
+
+
+INSTANCE = Scope(WHOLE_INSTANCE, ZoneInfo("UTC"))
+
+
+def scope_of(team: Team | None) -> Scope:
+    return Scope(team.pk, team.zone) if team else INSTANCE
+
+
+class Range(StrEnum):
+    """The spans a page offers, as its address names them."""
+
+    DAY = "24h"
+    WEEK = "7d"
+    MONTH = "30d"
+    QUARTER = "90d"
+
+    @property
+    def days(self) -> int:
+        return {"24h": 1, "7d": 7, "30d": 30, "90d": 90}[self.value]
+
+
+@dataclass(frozen=True)
+class Span:
+    """`length` steps from `first`, the last of which is still running.
+
+    By day, `first` counts days since 1970-01-01 in the zone's calendar and a step is 1. By hour, it is a quarter-hour
+    slot and a step is 4.
+    """
+
+    first: int
+    length: int
+    by_hour: bool
+    zone: ZoneInfo
+
+    @property
+    def step(self) -> int:
+        return SLOTS_AN_HOUR if self.by_hour else 1
+
+    @property
+    def end(self) -> int:
+        """The first bucket after the span."""
+        return self.first + self.length * self.step
+
+    @property
+    def before(self) -> Span:
+        """As long, and just before."""
+        return replace(self, first=self.first - self.length * self.step)
+
+    def position(self, bucket: int) -> int:
+        return (bucket - self.first) // self.step
+
+    def start_of(self, position: int) -> datetime:
+        """In the zone's local time."""
+        bucket = self.first + position * self.step
+        if self.by_hour:
+            return datetime.fromtimestamp(bucket * QUARTER_S, UTC).astimezone(self.zone)
+        return midnight(bucket, self.zone)
+
+    def starts(self) -> list[datetime]:
+        return [self.start_of(position) for position in range(self.length)]
+
+
+def span_of(chosen: Range, now: datetime, zone: ZoneInfo) -> Span:
+    if chosen is not Range.DAY:
+        return Span(day_of(now, zone) - chosen.days + 1, chosen.days, by_hour=False, zone=zone)
+    # The hour that is running, by the zone's clock: some zones are half an hour off.
+    hour = now.astimezone(zone).replace(minute=0, second=0, microsecond=0)
+    return Span(slot_of(hour) - 23 * SLOTS_AN_HOUR, 24, by_hour=True, zone=zone)
+
+
+def day_of(moment: datetime, zone: ZoneInfo) -> int:
+    return (moment.astimezone(zone).date() - EPOCH).days
+
+
+def date_of(day: int) -> date:
+    return EPOCH + timedelta(days=day)
+
+
+def midnight(day: int, zone: ZoneInfo) -> datetime:
+    return datetime.combine(date_of(day), datetime.min.time(), zone)
+
+
+def slot_of(moment: datetime) -> int:
+    return int(moment.timestamp()) // QUARTER_S

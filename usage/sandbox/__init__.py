@@ -1,0 +1,1 @@
+"""The built-in upstream: a local HTTP server that speaks OpenAI's API deterministically. No Django, no database."""

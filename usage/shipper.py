@@ -1,0 +1,239 @@
+"""Spool -> ledger: a process of its own, because rows and buckets cost more than the call and must not slow it.
+
+For each gateway worker's directory: read the frames after the cursor, record the finals in one transaction, then move the
+cursor, then remove segments that hold nothing unfinished. A replay is harmless: the ledger adds only what is new. When
+the worker is dead (its lock is free), calls it had begun and not finished become `interrupted`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import select
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from struct import Struct as Packing
+
+from django.db import DatabaseError, DataError, Error, IntegrityError, close_old_connections
+
+from usage import catalog, frames, ledger
+
+logger = logging.getLogger(__name__)
+
+BATCH = 2_000
+# Must hold the largest frame whole.
+WINDOW_BYTES = 2 * frames.MOST_FRAME_BYTES
+IDLE_S = 0.5
+RETRY_S = 1.0
+PRICES_FRESH_S = 5.0
+CURSOR = Packing("<QQ")
+
+
+class Shipper:
+    """Ships everything under `root`. `stop()` may be called from a signal handler."""
+
+    def __init__(self, root: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._root, self._clock = root, clock
+        self._workers: dict[str, WorkerSpool] = {}
+        self._stopping = False
+        self._prices: tuple[float, catalog.PriceBook] | None = None
+
+    def run(self) -> None:
+        """Until stopped: ship, then sleep till a gateway wakes us."""
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        pipe = _open_wake_pipe(self._root)
+        while not self._stopping:
+            try:
+                shipped = self.ship_once()
+            except Error as error:
+                # The database is away: nothing is lost, the spool holds it.
+                logger.error("The ledger cannot be written, the spool keeps it: %s", error)
+                close_old_connections()
+                time.sleep(RETRY_S)
+                continue
+            if shipped == 0:
+                select.select([pipe], [], [], IDLE_S)
+                _drain(pipe)
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    def ship_once(self) -> int:
+        """One round over all workers; how many frames were consumed. Raises django.db.Error when the database is away."""
+        shipped = 0
+        for directory in sorted(path for path in self._root.iterdir() if path.is_dir()):
+            worker = self._workers.setdefault(directory.name, WorkerSpool(directory))
+            shipped += self._ship_worker(worker)
+        return shipped
+
+    def _ship_worker(self, worker: WorkerSpool) -> int:
+        # Asked before reading: what a dead worker left is then all there, and a living one's lock is still held.
+        is_dead = worker.is_dead()
+        consumed = 0
+        while finals := worker.next_finals(BATCH):
+            self._record(worker, [final for final in finals if isinstance(final, frames.Final)])
+            worker.commit()
+            consumed += len(finals)
+        if is_dead:
+            self._record(worker, [frames.interrupted(intent) for intent in worker.open_intents.values()])
+            worker.remove()
+            del self._workers[worker.directory.name]
+        return consumed
+
+    def _record(self, worker: WorkerSpool, entries: list[ledger.Entry]) -> None:
+        if not entries:
+            return
+        try:
+            ledger.record(entries, self._fresh_prices())
+        except (DataError, IntegrityError, ValueError, OverflowError):
+            self._record_one_by_one(worker, entries)
+
+    def _record_one_by_one(self, worker: WorkerSpool, entries: list[ledger.Entry]) -> None:
+        """A poison row must not block or drop the rest of its batch."""
+        for entry in entries:
+            try:
+                ledger.record([entry], self._fresh_prices())
+            except (DataError, IntegrityError, ValueError, OverflowError) as error:
+                if isinstance(error, DatabaseError):
+                    close_old_connections()
+                self._bury(entry, error)
+
+    def _bury(self, entry: ledger.Entry, error: Exception) -> None:
+        logger.critical("req_%s cannot be recorded and went to the dead letters: %s", entry.id.hex(), error)
+        with (self._root / "dead-letters").open("ab") as file:
+            file.write(frames.framed(frames.encode(entry)))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _fresh_prices(self) -> catalog.PriceBook:
+        now = self._clock()
+        if self._prices is None or now - self._prices[0] > PRICES_FRESH_S:
+            self._prices = (now, catalog.price_versions())
+        return self._prices[1]
+
+
+@dataclass
+class WorkerSpool:
+    """One gateway worker's directory, as far as it has been read."""
+
+    directory: Path
+    open_intents: dict[bytes, frames.Intent] = field(default_factory=dict)
+    # Segment number and offset: up to where frames were read, and up to where they are recorded.
+    _read: tuple[int, int] = (0, 0)
+    _recorded: tuple[int, int] = (0, 0)
+    _opened_in: dict[int, set[bytes]] = field(default_factory=dict)
+    _has_rescanned: bool = False
+
+    def is_dead(self) -> bool:
+        """True when the worker no longer holds its lock. A directory without a lock file is still being made."""
+        try:
+            descriptor = os.open(self.directory / "lock", os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+    def next_finals(self, most: int) -> list[frames.Intent | frames.Final]:
+        """The next frames after those already read, at most `most`; intents are remembered until their final comes."""
+        if not self._has_rescanned:
+            self._rescan()
+        batch: list[frames.Intent | frames.Final] = []
+        for number in self._segments_from(self._read[0]):
+            offset = self._read[1] if number == self._read[0] else 0
+            for frame, end in self._frames(number, offset):
+                self._note(number, frame)
+                batch.append(frame)
+                self._read = (number, end)
+                if len(batch) >= most:
+                    return batch
+        return batch
+
+    def commit(self) -> None:
+        """What was read is recorded: keep the cursor, then let go of segments nobody needs."""
+        self._recorded = self._read
+        descriptor = os.open(self.directory / "cursor", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            os.pwrite(descriptor, CURSOR.pack(*self._recorded), 0)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        for number in self._segments_from(0):
+            if number < self._recorded[0] and not self._opened_in.get(number):
+                self._path(number).unlink(missing_ok=True)
+                self._opened_in.pop(number, None)
+
+    def remove(self) -> None:
+        shutil.rmtree(self.directory)
+
+    def _rescan(self) -> None:
+        """After a restart: frames before the cursor are recorded, but their intents may still be open."""
+        self._has_rescanned = True
+        try:
+            self._recorded = CURSOR.unpack((self.directory / "cursor").read_bytes())
+        except FileNotFoundError:
+            return
+        for number in self._segments_from(0):
+            if number > self._recorded[0]:
+                break
+            for frame, end in self._frames(number, 0):
+                if number == self._recorded[0] and end > self._recorded[1]:
+                    break
+                self._note(number, frame)
+        self._read = self._recorded
+
+    def _note(self, number: int, frame: frames.Intent | frames.Final) -> None:
+        if isinstance(frame, frames.Intent):
+            self.open_intents[frame.id] = frame
+            self._opened_in.setdefault(number, set()).add(frame.id)
+        elif self.open_intents.pop(frame.id, None) is not None:
+            for opened in self._opened_in.values():
+                opened.discard(frame.id)
+
+    def _frames(self, number: int, offset: int) -> Iterator[tuple[frames.Intent | frames.Final, int]]:
+        """The frames from `offset` on, read window by window: a segment is mostly empty or mostly read already."""
+        with self._path(number).open("rb") as file:
+            while window := os.pread(file.fileno(), WINDOW_BYTES, offset):
+                end = 0
+                try:
+                    for frame, end in frames.read(window, 0):
+                        yield frame, offset + end
+                except frames.Damage as damage:
+                    # A frame the worker is writing this moment reads so too: it will be whole at the next look.
+                    if self.is_dead():
+                        logger.error("%s/%s: %s: never finished", self.directory.name, number, damage)
+                    return
+                if end == 0:
+                    return
+                offset += end
+
+    def _segments_from(self, first: int) -> list[int]:
+        numbers = sorted(int(path.stem) for path in self.directory.glob("*.seg"))
+        return [number for number in numbers if number >= first]
+
+    def _path(self, number: int) -> Path:
+        return self.directory / f"{number:08}.seg"
+
+
+def _open_wake_pipe(root: Path) -> int:
+    path = root / "wake"
+    try:
+        os.mkfifo(path, 0o600)
+    except FileExistsError:
+        pass
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK)
+
+
+def _drain(pipe: int) -> None:
+    try:
+        os.read(pipe, 4096)
+    except BlockingIOError:
+        pass

@@ -1,0 +1,72 @@
+"""`python -m usage.supervisord CONFIG`: supervisord, quicker to notice a dead program, and not outliving who started it."""
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+from supervisor.medusa import asyncore_25 as asyncore
+from supervisor.options import ServerOptions
+from supervisor.supervisord import Supervisor
+
+# supervisord looks at its programs once a second; a killed gateway should not wait for that.
+LOOK_EVERY_S = 0.1
+# It waits a second longer after each failed start, without end, and gives up after `startretries`; here it stays at this.
+LONGEST_PAUSE_S = 3
+
+
+def main(config: str) -> None:
+    options = ServerOptions()
+    options.realize(["--nodaemon", "--configuration", config])
+    options.first, options.test = True, False
+    supervisor = Supervisor(options)
+    options.poller = QuickPoller(options.poller, supervisor)
+    stop_when_orphaned()
+    with suppress(asyncore.ExitNow):  # how it says that everything has stopped
+        supervisor.main()
+
+
+class QuickPoller:
+    """Stands in for supervisord's poller, which it calls on each round, after it noticed deaths and before it starts programs."""
+
+    def __init__(self, poller: Any, supervisor: Supervisor) -> None:
+        self.poller = poller
+        self.supervisor = supervisor
+        self.pids: dict[str, int] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.poller, name)
+
+    def poll(self, timeout: float) -> Any:
+        for group in self.supervisor.process_groups.values():
+            for name, process in group.processes.items():
+                process.backoff = min(process.backoff, LONGEST_PAUSE_S - 1)
+                self._end_orphans(name, process.pid)
+        return self.poller.poll(min(timeout, LOOK_EVERY_S))
+
+    def _end_orphans(self, name: str, pid: int) -> None:
+        """A killed program leaves its own workers behind, with its port and files; each program leads a process group."""
+        former = self.pids.get(name, 0)
+        self.pids[name] = pid
+        if former and former != pid:
+            with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+                os.killpg(former, signal.SIGKILL)
+
+
+def stop_when_orphaned() -> None:
+    """With a timer, not a thread: supervisord forks, and a timer is not inherited."""
+    parent = os.getppid()
+
+    def look(signum: int, frame: FrameType | None) -> None:
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, 1, 1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
