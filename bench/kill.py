@@ -103,9 +103,9 @@ def _kill(product: Product, ordeal: Ordeal, chance: random.Random, number: int) 
     for process in {"worker": [worker], "parent": [main], "both": [main, worker]}[victim]:
         _kill_now(process)
     killed_at = time.monotonic()
+    _wait_for_successors(product, worker)
     product.wait_until_ready(patience_s=20)
     ordeal.seconds_away.append(time.monotonic() - killed_at)
-    _wait_for_both(product)
 
 
 def _kill_now(process: psutil.Process) -> None:
@@ -113,12 +113,18 @@ def _kill_now(process: psutil.Process) -> None:
         process.kill()
 
 
-def _wait_for_both(product: Product, patience_s: float = 20) -> None:
-    """An orphaned worker may answer while its parent is not back: the next kill needs both, and a shipper."""
+def _wait_for_successors(product: Product, killed: psutil.Process, patience_s: float = 20) -> None:
+    """A killed parent's worker answers a moment longer: only its successor counts as back."""
     give_up_at = time.monotonic() + patience_s
     while time.monotonic() < give_up_at:
         with contextlib.suppress(psutil.NoSuchProcess):
-            if len(product.gateway()) == 2 and product.shipper().is_running():
+            gateway = product.gateway()
+            if (
+                len(gateway) == 2
+                and gateway[1] != killed
+                and not killed.is_running()
+                and product.shipper().is_running()
+            ):
                 return
         time.sleep(0.05)
     raise RuntimeError(f"The gateway and its shipper did not come back. The log:\n{product.log()}")

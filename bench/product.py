@@ -13,8 +13,8 @@ import psutil
 from bench import processes
 
 ROOT = Path(__file__).resolve().parent.parent
-KEY = "sk-bench-adas-first-key"
-ADMIN_KEY = "sk-admin-bench-finance"
+KEY = "bench-adas-first-key"
+ADMIN_KEY = "bench-finances-admin-key"
 OURS = ("MEGADASH_", "UPSTREAM_", "OPENAI_", "DATABASE_URL", "VALKEY_URL", "DJANGO_", "GRANIAN_")
 
 

@@ -114,7 +114,11 @@ class Rounds:
             Figure("CPU a streamed chunk, gateway / nginx", median_ratio(pairs), "x", at_most=3),
             *_both("  CPU a chunk", pairs, "us"),
             *_both("  chunks a second", rates, "/s"),
-            *_both("  chunks a read", [(a.report.events / a.report.reads, b.report.events / b.report.reads) for a, b in turns], ""),
+            *_both(
+                "  chunks a read",
+                [(a.report.events / a.report.reads, b.report.events / b.report.reads) for a, b in turns],
+                "",
+            ),
         ]
 
     def _latency(self) -> list[Figure]:

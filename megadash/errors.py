@@ -14,9 +14,11 @@ from typing import Any
 import msgspec
 import uuid_utils
 from django.core.exceptions import RequestDataTooBig
+from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template import TemplateDoesNotExist
 from django.template.loader import render_to_string
+from django.urls import NoReverseMatch
 from django.utils.html import escape
 
 from usage.api import envelope
@@ -107,7 +109,9 @@ def _page(request: HttpRequest, status: int) -> str:
     title = TITLES.get(status, "Error")
     try:
         return render_to_string(f"errors/{status}.html", {"status": status, "title": title}, told)
-    except TemplateDoesNotExist:
+    except (TemplateDoesNotExist, NoReverseMatch, ValueError, DatabaseError):
+        # ValueError: a static file without its manifest, before collectstatic has run. An error page must not fail too.
+        logger.warning("the page for status %d could not be drawn", status, exc_info=True)
         return (
             f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title><h1>{escape(title)}</h1>"
         )

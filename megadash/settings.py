@@ -89,6 +89,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "usage.dashboard.frame.context",
             ],
+            "libraries": {"look": "usage.dashboard.look"},
         },
     }
 ]

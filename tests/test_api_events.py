@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 from django.test import AsyncClient, Client
 
 from tests import rows
@@ -197,7 +199,9 @@ def test_under_asgi_the_export_streams_too():
     async def read() -> bytes:
         response = await AsyncClient().get(f"{EVENTS}?format=csv", headers={"authorization": f"Bearer {secret}"})
         assert response.is_async
-        return b"".join([part async for part in response.streaming_content])
+        everything = b"".join([part async for part in response.streaming_content])
+        await sync_to_async(connections.close_all)()
+        return everything
 
     assert asyncio.run(read()).count(b"\r\n") == 11
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def _now(time_machine):
+def clock(time_machine):
     time_machine.move_to(NOW, tick=False)
     return time_machine
 
@@ -97,10 +97,10 @@ def test_a_session_of_an_administrator_opens_nothing_here(admin_client):
     assert admin_client.get(COSTS).status_code == 401
 
 
-def test_the_last_use_is_kept_to_the_minute(client, _now):
+def test_the_last_use_is_kept_to_the_minute(client, clock):
     key, secret = rows.admin_key()
     for seconds, expected in ((0, 0), (59, 0), (60, 60)):
-        _now.move_to(NOW + timedelta(seconds=seconds), tick=False)
+        clock.move_to(NOW + timedelta(seconds=seconds), tick=False)
         assert ask(client, COSTS, f"bearer {secret}")[0].status_code == 200
         assert AdminKey.objects.get(pk=key.pk).last_used_at == NOW + timedelta(seconds=expected)
 

@@ -92,11 +92,13 @@ def test_service_tiers_and_batch_have_prices_from_the_day_the_library_knows_them
     assert book.find("openai", "gpt-5.4", "flex", unknown) == book.find("openai", "gpt-5.4", "", unknown)
 
 
+@pytest.mark.usefixtures("seeded")
 def test_a_model_priced_by_the_hour_of_day_is_left_unpriced_and_said_so(caplog: pytest.LogCaptureFixture) -> None:
+    Model.objects.create(name="deepseek-chat", display_name="DeepSeek", owned_by="deepseek", released_at=NOVEMBER)
     with caplog.at_level("INFO", "usage.catalog"):
-        catalog.seed_prices()
+        deepseek = catalog.add_provider("DeepSeek", "https://api.deepseek.com/v1", "", price_book="deepseek")
     assert "deepseek-chat of deepseek is left unpriced" in caplog.text
-    assert not PriceVersion.objects.filter(model="deepseek-chat").exists()
+    assert [route.upstream_model for route in deepseek.routes.all()] == ["deepseek-v3.2"]
 
 
 @pytest.mark.usefixtures("seeded")

@@ -96,7 +96,6 @@ OTHERS: tuple[Known, ...] = (
     _other("google", "gemini-2.5-pro", "Gemini 2.5 Pro", date(2025, 6, 17), 1_048_576, 65_536),
     _other("google", "gemini-2.5-flash", "Gemini 2.5 Flash", date(2025, 6, 17), 1_048_576, 65_536),
     _other("deepseek", "deepseek-v3.2", "DeepSeek V3.2", date(2025, 12, 1), 128_000, None),
-    _other("deepseek", "deepseek-chat", "DeepSeek Chat", date(2025, 12, 1), 128_000, None),
     _other("moonshotai", "kimi-k2.5", "Kimi K2.5", date(2026, 1, 27), 262_144, None),
 )
 

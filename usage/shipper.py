@@ -15,6 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from struct import Struct as Packing
 
@@ -31,6 +32,8 @@ IDLE_S = 0.5
 RETRY_S = 1.0
 PRICES_FRESH_S = 5.0
 CURSOR = Packing("<QQ")
+# What a row of its own can be guilty of; everything else is the database's fault and passes.
+POISON = (DataError, IntegrityError, ArithmeticError, LookupError, TypeError, ValueError)
 
 
 class Shipper:
@@ -74,30 +77,37 @@ class Shipper:
         # Asked before reading: what a dead worker left is then all there, and a living one's lock is still held.
         is_dead = worker.is_dead()
         consumed = 0
-        while finals := worker.next_finals(BATCH):
-            self._record(worker, [final for final in finals if isinstance(final, frames.Final)])
-            worker.commit()
-            consumed += len(finals)
+        try:
+            while batch := worker.next_frames(BATCH):
+                self._record([frame for frame in batch if isinstance(frame, frames.Final)])
+                worker.commit()
+                consumed += len(batch)
+            if is_dead:
+                self._record([frames.interrupted(intent) for intent in worker.open_intents.values()])
+        except Error:
+            # What was read is not recorded: the next look begins at the cursor again.
+            del self._workers[worker.directory.name]
+            raise
         if is_dead:
-            self._record(worker, [frames.interrupted(intent) for intent in worker.open_intents.values()])
             worker.remove()
             del self._workers[worker.directory.name]
         return consumed
 
-    def _record(self, worker: WorkerSpool, entries: list[ledger.Entry]) -> None:
+    def _record(self, entries: list[ledger.Entry]) -> None:
         if not entries:
             return
+        prices = self._fresh_prices()
         try:
-            ledger.record(entries, self._fresh_prices())
-        except (DataError, IntegrityError, ValueError, OverflowError):
-            self._record_one_by_one(worker, entries)
+            ledger.record(entries, prices)
+        except POISON:
+            self._record_one_by_one(entries, prices)
 
-    def _record_one_by_one(self, worker: WorkerSpool, entries: list[ledger.Entry]) -> None:
+    def _record_one_by_one(self, entries: list[ledger.Entry], prices: catalog.PriceBook) -> None:
         """A poison row must not block or drop the rest of its batch."""
         for entry in entries:
             try:
-                ledger.record([entry], self._fresh_prices())
-            except (DataError, IntegrityError, ValueError, OverflowError) as error:
+                ledger.record([entry], prices)
+            except POISON as error:
                 if isinstance(error, DatabaseError):
                     close_old_connections()
                 self._bury(entry, error)
@@ -142,12 +152,15 @@ class WorkerSpool:
             os.close(descriptor)
         return True
 
-    def next_finals(self, most: int) -> list[frames.Intent | frames.Final]:
+    def next_frames(self, most: int) -> list[frames.Intent | frames.Final]:
         """The next frames after those already read, at most `most`; intents are remembered until their final comes."""
         if not self._has_rescanned:
             self._rescan()
         batch: list[frames.Intent | frames.Final] = []
-        for number in self._segments_from(self._read[0]):
+        numbers = self._segments_from(self._read[0])
+        for number, following in zip_longest(numbers, numbers[1:]):
+            # Asked before reading: a worker that had gone on to the next segment adds nothing to this one any more.
+            is_full = following is not None and self._is_begun(following)
             offset = self._read[1] if number == self._read[0] else 0
             for frame, end in self._frames(number, offset):
                 self._note(number, frame)
@@ -155,6 +168,8 @@ class WorkerSpool:
                 self._read = (number, end)
                 if len(batch) >= most:
                     return batch
+            if not is_full:
+                break
         return batch
 
     def commit(self) -> None:
@@ -178,9 +193,13 @@ class WorkerSpool:
         """After a restart: frames before the cursor are recorded, but their intents may still be open."""
         self._has_rescanned = True
         try:
-            self._recorded = CURSOR.unpack((self.directory / "cursor").read_bytes())
+            kept = (self.directory / "cursor").read_bytes()
         except FileNotFoundError:
             return
+        if len(kept) != CURSOR.size:
+            # Killed between making the file and writing it: everything is read again, and nothing is recorded twice.
+            return
+        self._recorded = CURSOR.unpack(kept)
         for number in self._segments_from(0):
             if number > self._recorded[0]:
                 break
@@ -214,6 +233,10 @@ class WorkerSpool:
                 if end == 0:
                     return
                 offset += end
+
+    def _is_begun(self, number: int) -> bool:
+        with self._path(number).open("rb") as file:
+            return any(file.read(frames.HEADER.size))
 
     def _segments_from(self, first: int) -> list[int]:
         numbers = sorted(int(path.stem) for path in self.directory.glob("*.seg"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import available_timezones
 
 from django import forms
@@ -11,6 +11,11 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import MOST_A_MINUTE, ApiKey, Team, Tier
+
+if TYPE_CHECKING:
+    ModelForm = forms.ModelForm[Any]
+else:
+    ModelForm = forms.ModelForm
 
 LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrent_requests")
 LIMIT_LABELS = {
@@ -33,7 +38,7 @@ class LimitField(forms.IntegerField):
         return super().to_python(value.replace(",", "").replace(" ", "") if isinstance(value, str) else value)
 
 
-class LimitsForm(forms.ModelForm[Any]):
+class LimitsForm(ModelForm):
     """A name and three limits."""
 
     requests_per_minute = LimitField(label=LIMIT_LABELS["requests_per_minute"])
@@ -79,7 +84,7 @@ class KeyForm(LimitsForm):
         return True
 
 
-class TeamForm(forms.ModelForm[Team]):
+class TeamForm(ModelForm):
     """The time zone can be chosen once: the days of the past are kept by it."""
 
     class Meta:

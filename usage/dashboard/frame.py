@@ -10,6 +10,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.cache import cache
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.cache import patch_cache_control
 
 from accounts import policy
@@ -64,7 +65,9 @@ def _show(
     if standing is None or not standing.may(action):
         raise Http404
     request.standing = standing  # type: ignore[attr-defined]
-    answer = view(request, standing, *args, **kwargs)
+    # Dates in the page follow the team's calendar.
+    with timezone.override(standing.team.zone if standing.team else None):
+        answer = view(request, standing, *args, **kwargs)
     # A signed-out browser's back button must not show the team's numbers.
     patch_cache_control(answer, private=True, no_store=True)
     return answer

@@ -23,6 +23,7 @@ from usage.reports import calls, colours, latency, pulse, spend, today
 from usage.reports.span import Range, scope_of, span_of
 
 METRICS = ("cost", "tokens")
+RANGES = tuple(choice.value for choice in Range)
 LATEST_CALLS = 10
 NANO_A_USD = 1_000_000_000
 
@@ -90,14 +91,14 @@ def _as_text(cell: str) -> str:
 def _chosen(request: HttpRequest) -> tuple[Range, str]:
     """What the address asks for; what it cannot mean falls back to the default."""
     wanted, metric = request.GET.get("range"), request.GET.get("metric")
-    chosen = Range(wanted) if wanted in Range else Range.MONTH
+    chosen = Range(wanted) if wanted in RANGES else Range.MONTH
     return chosen, metric if metric in METRICS else METRICS[0]
 
 
 def _everything(request: HttpRequest, standing: Standing) -> dict[str, Any]:
     now = timezone.now()
     scope = scope_of(standing.team)
-    chosen, _metric = _chosen(request)
+    chosen, metric = _chosen(request)
     span = span_of(chosen, now, scope.zone)
     own_calls_of = None if standing.sees_all_calls else standing.user.pk
     breakdown = spend.by_model(scope, span)
@@ -111,7 +112,7 @@ def _everything(request: HttpRequest, standing: Standing) -> dict[str, Any]:
         "curves": _curves(so_far),
         "pace": latency.recent(scope, now),
         "breakdown": breakdown,
-        "ranked": _ranked(breakdown, _metric),
+        "ranked": _ranked(breakdown, metric),
         "leaders": _leaders(standing, span),
         "calls": calls.newest(scope, own_calls_of, LATEST_CALLS).calls if standing.sees_calls else [],
         "colours": colours.by_model(),

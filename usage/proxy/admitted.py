@@ -20,7 +20,7 @@ NOTHING = wire.counted(0, 0)
 class Admitted:
     """From INTENT to FINAL. `close` settles the hold and writes the record, exactly once."""
 
-    __slots__ = ("_closed", "_hold", "_spool", "attempts", "call", "caller", "exchange", "prompt_tokens", "target")
+    __slots__ = ("_closed", "_hold", "_is_trying", "_spool", "attempts", "call", "caller", "exchange", "prompt_tokens", "target")
 
     def __init__(self, exchange: Exchange, caller: Caller, call: Call, hold: Hold, spool: Spool, prompt_tokens: int) -> None:
         self.exchange, self.caller, self.call = exchange, caller, call
@@ -28,7 +28,7 @@ class Admitted:
         self.prompt_tokens = prompt_tokens
         self.attempts: list[Attempt] = []
         self.target: Target | None = None
-        self._closed = False
+        self._closed = self._is_trying = False
 
     def intend(self, target: Target) -> None:
         """Written before the call is sent on. Raises SpoolFull."""
@@ -49,8 +49,14 @@ class Admitted:
             )
         )
 
+    def trying(self, target: Target) -> None:
+        """From now on it is this target that answers, or does not."""
+        self.target = target
+        self._is_trying = True
+
     def failed(self, target: Target, error: Unreachable | ProviderRefused, since_ns: int) -> None:
         """One try that brought no answer; no tokens are charged for it."""
+        self._is_trying = False
         self.attempts.append(
             Attempt(
                 model=target.model,
@@ -60,7 +66,7 @@ class Admitted:
                 status=getattr(error, "status", None),
                 error_code=error.code,
                 latency_us=(time.monotonic_ns() - since_ns) // 1_000,
-                upstream_request_id=getattr(error, "request_id", ""),
+                upstream_request_id=_storable(getattr(error, "request_id", ""), 200),
                 tokens=NOTHING,
             )
         )
@@ -105,25 +111,25 @@ class Admitted:
                 tokens=tokens,
                 latency_us=latency_us,
                 ttft_us=ttft_us,
-                service_tier=(service_tier or call.service_tier)[:20],
-                finish_reason=finish_reason[:40],
+                service_tier=_storable(service_tier or call.service_tier, 20),
+                finish_reason=_storable(finish_reason, 40),
                 error_code=error_code[:100],
                 end_user=call.end_user,
                 sdk_retry_count=exchange.sdk_retry_count,
                 client_request_id=exchange.client_request_id,
-                upstream_request_id=upstream_request_id[:200].replace("\0", ""),
-                reported_model=reported_model[:200].replace("\0", ""),
+                upstream_request_id=_storable(upstream_request_id, 200),
+                reported_model=_storable(reported_model, 200),
                 metadata=call.metadata,
-                attempts=self._attempts_with_last(tokens, origin, status, error_code, latency_us) if self.attempts else [],
+                attempts=self._all_attempts(tokens, origin, status, error_code, latency_us) if self.attempts else [],
             )
         )
         await self._spool.settled()
 
-    def _attempts_with_last(self, tokens: Tokens, origin: str, status: int, error_code: str, latency_us: int) -> list[Attempt]:
-        """The tries that failed, and the one that answered. A call that needed one try has no children."""
+    def _all_attempts(self, tokens: Tokens, origin: str, status: int, error_code: str, latency_us: int) -> list[Attempt]:
+        """The tries that failed, and the one under way when the call ended. A call of one try has no children."""
         target = self.target
-        if target is None:
-            return self.attempts
+        if target is None or not self._is_trying:
+            return self.attempts if len(self.attempts) > 1 else []
         spent_us = sum(attempt.latency_us for attempt in self.attempts)
         last = Attempt(
             model=target.model,
@@ -137,6 +143,11 @@ class Admitted:
             origin=origin,
         )
         return [*self.attempts, last]
+
+
+def _storable(text: str, most: int) -> str:
+    """What a provider wrote, fit for any database: a row that is refused would be a call without a record."""
+    return text[:most].replace("\0", "")
 
 
 class ProviderRefused(Exception):

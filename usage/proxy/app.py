@@ -194,15 +194,17 @@ class Gateway:
                 upstream_request_id=getattr(error, "request_id", ""),
             )
             await self._refuse(exchange, error, admitted.caller, call.model)
+        except Exception:
+            await admitted.close("upstream_error", status=500, tokens=wire.counted(0, 0), origin="none", error_code="gateway_error")
+            raise
         finally:
             exchange.stop_watching()
-            await admitted.close("upstream_error", status=500, tokens=wire.counted(0, 0), origin="none", error_code="gateway_error")
 
     async def _try(self, admitted: Admitted, target: Target, relay: Any) -> Unreachable | ProviderRefused | None:
         """None when the caller has its answer; else why this target gave none."""
         body = wire.body_for(admitted.call, target.upstream_model)
-        admitted.target = target
         for tries_left in range(CONNECT_RETRIES, -1, -1):
+            admitted.trying(target)
             since_ns = time.monotonic_ns()
             try:
                 await relay(self.upstream, admitted, target, body, self.rate_headers)

@@ -158,10 +158,11 @@ class Directory:
         since = self._looked_until - OVERLAP
         changes = list(Change.objects.filter(changed_at__gte=since).values_list("id", "kind", "row_id", "changed_at"))
         fresh = [(kind, row_id) for id_, kind, row_id, _ in changes if id_ not in self._seen]
-        self._seen = {id_: changed_at for id_, _, _, changed_at in changes}
-        self._looked_until = max([self._looked_until, *self._seen.values()])
         if fresh:
             self._apply(fresh)
+        # Only now: a change that could not be read up must be seen again at the next look.
+        self._seen = {id_: changed_at for id_, _, _, changed_at in changes}
+        self._looked_until = max([self._looked_until, *self._seen.values()])
 
     def _follow(self) -> None:
         was_away = False

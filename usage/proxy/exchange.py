@@ -83,7 +83,7 @@ class Exchange:
         self.request_id = "req_" + made.hex
         self.head_sent = False
         self._gone = False
-        self._watch: asyncio.Future[MutableMapping[str, Any]] | None = None
+        self._watch: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Any] | None = None
         self._read_headers(scope["headers"])
@@ -100,11 +100,11 @@ class Exchange:
             elif name == b"content-type":
                 self.content_type = value
             elif name == b"content-length":
-                self.body_bytes = int(value) if value.isdigit() else 0
+                self.body_bytes = _count(value)
             elif name == b"content-encoding":
                 self.content_encoding = value
             elif name == b"x-stainless-retry-count":
-                self.sdk_retry_count = min(int(value), 1_000) if value.isdigit() else 0
+                self.sdk_retry_count = min(_count(value), 1_000)
             elif name == b"x-client-request-id":
                 self.client_request_id = value.decode("ascii", "replace")[:MOST_HEADER_TEXT].replace("\0", "")
             elif name == b"x-debug":
@@ -139,7 +139,10 @@ class Exchange:
         if message["type"] == "http.disconnect":
             raise CallerGone
         first: bytes = message.get("body", b"")
-        return first if not message.get("more_body") else await self._rest_of_body(first)
+        # granian always says that more may come; the declared length knows better, and saves a turn of the loop.
+        if len(first) == self.body_bytes > 0 or not message.get("more_body"):
+            return first
+        return await self._rest_of_body(first)
 
     async def _rest_of_body(self, first: bytes) -> bytes:
         pieces, length = [first], len(first)
@@ -210,14 +213,22 @@ class Exchange:
             self._watch = None
 
     def _begin_watch(self) -> None:
-        self._watch = asyncio.ensure_future(self._receive())
-        self._watch.add_done_callback(self._heard)
+        self._watch = asyncio.ensure_future(self._wait_for_hang_up())
+        self._watch.add_done_callback(self._hung_up)
 
-    def _heard(self, watch: asyncio.Future[MutableMapping[str, Any]]) -> None:
-        if watch.cancelled() or watch.exception() is not None or watch.result()["type"] != "http.disconnect":
+    async def _wait_for_hang_up(self) -> None:
+        # The end of the body may still be there to be received before the end of the connection.
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def _hung_up(self, watch: asyncio.Future[None]) -> None:
+        if watch.cancelled() or watch.exception() is not None:
             return
         self._gone = True
         if self._task is not None:
             self._task.cancel()
 
 
+def _count(value: bytes) -> int:
+    """Digits, and not so many that Python refuses to read them; anything else counts as none."""
+    return int(value) if len(value) <= 18 and value.isdigit() else 0

@@ -68,6 +68,13 @@ class Bucket:
     def give_back(self, amount: int) -> None:
         self._debt = max(0, self._debt - amount * WINDOW_NS)
 
+    def changed_to(self, limit: int, now_ns: int) -> Bucket:
+        """The same use under another limit: worked off at the old pace until now, and never more than a full bucket."""
+        changed = Bucket(limit)
+        left = self._debt - max(0, now_ns - self._at_ns) * self.limit
+        changed._debt, changed._at_ns = min(max(0, left), limit * WINDOW_NS), now_ns
+        return changed
+
     def ns_to_full(self, now_ns: int) -> int:
         return -(-self.debt(now_ns) // self.limit)
 
@@ -111,10 +118,10 @@ class Scope:
         self.reserved_tokens = 0
         self.pace_requests, self.pace_tokens = Pace(), Pace()
 
-    def set_limits(self, requests: int | None, tokens: int | None, concurrent: int | None) -> None:
+    def set_limits(self, requests: int | None, tokens: int | None, concurrent: int | None, now_ns: int) -> None:
         """A changed limit keeps what was used: raising it must not forgive, lowering it must not punish."""
-        self.requests = _bucket(self.requests, requests)
-        self.tokens = _bucket(self.tokens, tokens)
+        self.requests = _bucket(self.requests, requests, now_ns)
+        self.tokens = _bucket(self.tokens, tokens, now_ns)
         self.concurrent = concurrent
 
     def check(self, tokens: int, now_ns: int) -> NoHeadroom | None:
@@ -143,8 +150,9 @@ class Scope:
         self.pace_tokens.add(used, now_ns)
         if self.tokens is None:
             return
+        # First up to now: what is added now must not be worked off by time that has passed already.
+        self.tokens.debt(now_ns)
         if used < reserved:
-            self.tokens.debt(now_ns)
             self.tokens.give_back(reserved - used)
         else:
             self.tokens.take(used - reserved)
@@ -189,7 +197,7 @@ class Limiter:
     def scope(self, kind: ScopeKind, id_: int, requests: int | None, tokens: int | None, concurrent: int | None) -> Scope:
         """The one scope object of this team or key, with these limits from now on."""
         scope = self._scopes.setdefault((kind, id_), Scope(kind, id_))
-        scope.set_limits(requests, tokens, concurrent)
+        scope.set_limits(requests, tokens, concurrent, self._clock_ns())
         return scope
 
     def reserve(self, scopes: tuple[Scope, ...], tokens: int, now_ns: int) -> Hold:
@@ -248,13 +256,13 @@ def headers(scopes: tuple[Scope, ...], now_ns: int) -> list[tuple[bytes, bytes]]
     return told
 
 
-def _bucket(present: Bucket | None, limit: int | None) -> Bucket | None:
+def _bucket(present: Bucket | None, limit: int | None, now_ns: int) -> Bucket | None:
+    """A changed limit is a new bucket, so that the event loop never sees one half changed."""
     if limit is None:
         return None
     if present is None:
         return Bucket(limit)
-    present.limit = limit
-    return present
+    return present if present.limit == limit else present.changed_to(limit, now_ns)
 
 
 def _bucket_gauge(kind: ScopeKind, name: LimitName, bucket: Bucket, reserved: int, pace: Pace, now_ns: int) -> Gauge:

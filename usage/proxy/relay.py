@@ -45,7 +45,7 @@ async def relay_answer(upstream: Upstream, admitted: Admitted, target: Target, b
         tokens=tokens,
         origin=origin,
         finish_reason=finish if isinstance(finish, str) else "",
-        service_tier=reply.service_tier or "",
+        service_tier=reply.service_tier if isinstance(reply.service_tier, str) else "",
         upstream_request_id=answer.request_id,
         reported_model=reply.model if isinstance(reply.model, str) else "",
     )
@@ -131,8 +131,9 @@ class _Passage:
             return
         told = refusals.tell(error, method="POST", path=self._exchange.path)
         debug = {"request_id": self._exchange.request_id, **told.debug} if self._exchange.debug else None
+        before = error.before if isinstance(error, BrokenStream) else b""
         frame = error_frame(wire.envelope(told.message, told.kind, told.param, told.code, debug))
-        await self._exchange.end_stream(frame)
+        await self._exchange.end_stream(before + frame)
 
     async def _hung_up(self) -> None:
         """The caller went away and the provider is stopped: what was delivered counts, and so does the prompt."""

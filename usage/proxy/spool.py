@@ -9,10 +9,8 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 from usage import frames
 
@@ -20,8 +18,6 @@ SEGMENT_BYTES = 8 << 20
 # What calls on their way may still need to write once the disk is full; new calls are refused before it is touched.
 RESERVE_BYTES = 1 << 20
 WAKE_AFTER_S = 0.02
-
-T = TypeVar("T")
 
 
 class SpoolFull(Exception):
@@ -37,12 +33,11 @@ class Spool:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self.directory = root / f"{time.time_ns()}-{os.getpid()}"
         self.directory.mkdir(parents=True, mode=0o700)
-        self._lock = os.open(self.directory / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._lock = _locked(self.directory / "lock")
         self._number, self._offset = 0, 0
         self._file = self._preallocate(0)
         self._spare: int | None = None
-        self._preparing: asyncio.Future[int] | None = None
+        self._preparing: Future[int] | None = None
         self._syncing: asyncio.Future[None] | None = None
         self._wake_pipe = _open_wake_pipe(root)
         self._wake_is_due = False
@@ -73,10 +68,10 @@ class Spool:
         if not self._waits_for_disk:
             return
         # Group commit: whoever comes while a sync runs may not be covered by it, and waits for the next one.
-        if self._syncing is not None:
+        if self._syncing is not None and not self._syncing.done():
             await asyncio.shield(self._syncing)
         if self._syncing is None or self._syncing.done():
-            self._syncing = self._in_thread(_sync, self._file)
+            self._syncing = asyncio.get_running_loop().run_in_executor(self._thread, _sync, self._file)
         await asyncio.shield(self._syncing)
 
     def close(self) -> None:
@@ -88,16 +83,19 @@ class Spool:
                 os.close(descriptor)
 
     def _turn_over(self) -> None:
-        if self._spare is None:
-            # The helper thread was late, or the disk is full: one last try, here, rather than lose a record.
-            try:
-                self._spare = self._preallocate(self._number + 1)
-            except OSError as error:
-                raise SpoolFull(str(error)) from error
-        self._in_thread(self._let_go, self._file)
-        self._file, self._spare = self._spare, None
+        spare = self._spare if self._spare is not None else self._spare_at_once()
+        self._thread.submit(self._let_go, self._file)
+        self._file, self._spare = spare, None
         self._number, self._offset = self._number + 1, 0
         self._prepare_spare()
+
+    def _spare_at_once(self) -> int:
+        """The helper thread is late, or the disk is full: wait for it, here, rather than lose a record. Raises SpoolFull."""
+        preparing, self._preparing = self._preparing, None
+        try:
+            return self._preallocate(self._number + 1) if preparing is None else preparing.result()
+        except OSError as error:
+            raise SpoolFull(str(error)) from error
 
     def _let_go(self, full: int) -> None:
         """In the helper thread, which does one thing after the other: synced before any later sync says so."""
@@ -106,17 +104,17 @@ class Spool:
         os.close(full)
 
     def _prepare_spare(self) -> None:
-        self._preparing = self._in_thread(self._preallocate, self._number + 1)
-        self._preparing.add_done_callback(self._spare_is_ready)
+        loop = asyncio.get_running_loop()
+        self._preparing = self._thread.submit(self._preallocate, self._number + 1)
+        self._preparing.add_done_callback(lambda done: loop.call_soon_threadsafe(self._spare_is_ready, done))
 
-    def _spare_is_ready(self, preparing: asyncio.Future[int]) -> None:
-        self._preparing = None
-        if preparing.cancelled() or preparing.exception() is not None:
+    def _spare_is_ready(self, preparing: Future[int]) -> None:
+        # Another one by now: the turn-over could not wait and has taken it.
+        if preparing is not self._preparing:
             return
-        if self._spare is None:
+        self._preparing = None
+        if preparing.exception() is None:
             self._spare = preparing.result()
-        else:
-            os.close(preparing.result())
 
     def _preallocate(self, number: int) -> int:
         descriptor = os.open(self.directory / f"{number:08}.seg", os.O_CREAT | os.O_RDWR, 0o600)
@@ -126,14 +124,13 @@ class Spool:
             else:
                 for start in range(0, self._segment_bytes, 1 << 16):
                     os.pwrite(descriptor, bytes(1 << 16), start)
+            if self._waits_for_disk:
+                _sync_with_name(descriptor, self.directory)
         except OSError:
             os.close(descriptor)
             (self.directory / f"{number:08}.seg").unlink(missing_ok=True)
             raise
         return descriptor
-
-    def _in_thread(self, act: Callable[[int], T], argument: int) -> asyncio.Future[T]:
-        return asyncio.get_running_loop().run_in_executor(self._thread, act, argument)
 
     def _wake_shipper(self) -> None:
         self._wake_is_due = False
@@ -143,7 +140,26 @@ class Spool:
             pass  # The pipe is full of wake-ups already.
 
 
+def _locked(path: Path) -> int:
+    """Locked before it has its name: a lock that the shipper could find free would mean a dead worker."""
+    unnamed = path.with_suffix(".new")
+    descriptor = os.open(unnamed, os.O_CREAT | os.O_RDWR, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    unnamed.rename(path)
+    return descriptor
+
+
 _sync = os.fdatasync if hasattr(os, "fdatasync") else os.fsync
+
+
+def _sync_with_name(descriptor: int, directory: Path) -> None:
+    """A file whose name was never synced may be gone after a power cut, with all that was synced into it."""
+    os.fsync(descriptor)
+    parent = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
 
 
 def _open_wake_pipe(root: Path) -> int:

@@ -21,7 +21,9 @@ NULL_USAGE = b',"usage":null'
 
 
 class BrokenStream(Exception):
-    """The provider's stream is no answer any more."""
+    """The provider's stream is no answer any more. `before` is what of the last piece the caller may still see."""
+
+    before = b""
 
     def __init__(self, message: str, code: str, provider_error: Any = None) -> None:
         super().__init__(message)
@@ -92,7 +94,12 @@ class StreamReader:
         out = []
         for event in events:
             payload = event[6:] if event.startswith(b"data: ") and b"\n" not in event else _data_of(event)
-            if payload and not self.is_done and (seen := self._take(payload)):
+            try:
+                seen = self._take(payload) if payload and not self.is_done else b""
+            except BrokenStream as error:
+                error.before = b"".join(out)
+                raise
+            if seen:
                 out.append(b"data: %b\n\n" % seen)
         return b"".join(out)
 
@@ -108,7 +115,7 @@ class StreamReader:
         return b"data: %b\n\n" % _encode({**self._head, "choices": [], "usage": usage})
 
     def _take(self, payload: bytes) -> bytes:
-        if payload == b"[DONE]":
+        if payload.startswith(b"[DONE]"):
             self.is_done = True
             return b""
         try:
@@ -134,9 +141,12 @@ class StreamReader:
         stumbles = False
         for choice in chunk.choices or ():
             self._seen.add(choice.index)
-            if choice.finish_reason is not None:
+            if choice.finish_reason:
                 self._finished.add(choice.index)
                 self.finish_reason = choice.finish_reason
+            elif choice.finish_reason is not None:
+                # Some providers send an empty one until the end, which strict SDKs refuse.
+                stumbles = True
             delta = choice.delta
             if delta is None:
                 continue
@@ -195,12 +205,15 @@ def error_frame(body: bytes) -> bytes:
 def _data_of(event: bytes) -> bytes:
     """The data lines of one event; comments, `event:`, `id:` and `retry:` are for nobody."""
     lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
-    return b"\n".join(lines).strip()
+    # Lines of one event are joined by spaces: between JSON's tokens that is the same, and it leaves one line.
+    return b" ".join(lines).strip()
 
 
 def _repaired(payload: bytes) -> bytes:
     whole = _any(payload)
     for choice in whole.get("choices") or ():
+        if choice.get("finish_reason") == "":
+            choice["finish_reason"] = None
         delta = choice.get("delta")
         for name in ("role", "tool_calls"):
             if isinstance(delta, dict) and delta.get(name, UNSET) is None:

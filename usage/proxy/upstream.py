@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import ConnectError, PyreqwestError, RequestTimeoutError
+from pyreqwest.exceptions import ConnectError, ConnectTimeoutError, PyreqwestError, RequestTimeoutError
 from pyreqwest.request import RequestBuilder, StreamRequest
 from pyreqwest.response import Response
 
@@ -54,7 +54,7 @@ class Upstream:
             data = bytes(await response.bytes())
         except PyreqwestError as error:
             raise unreachable(error) from error
-        if response.get_header("content-encoding") is not None:
+        if (response.get_header("content-encoding") or "identity") != "identity":
             data = _inflated(data)
         header = response.get_header
         return Answer(response.status, data, header("x-request-id") or "", "" if response.status == 200 else header("retry-after") or "")
@@ -127,7 +127,7 @@ class UpstreamStream:
 
 
 def unreachable(error: PyreqwestError) -> Unreachable:
-    if isinstance(error, ConnectError):
+    if isinstance(error, ConnectError | ConnectTimeoutError):
         return Unreachable("the provider cannot be reached", "upstream_unreachable", was_sent=False)
     if isinstance(error, RequestTimeoutError):
         return Unreachable("the provider did not answer in time", "upstream_timeout", was_sent=True)

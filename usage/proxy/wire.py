@@ -6,17 +6,22 @@ Only the fields we need are read; every other field stays the caller's own bytes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
-import toktok
 from msgspec import Raw
 
 from usage.frames import Tokens
+from usage.proxy import tokenizer
 
-# A body cannot hold this many keys or objects unless it was made to hurt: reading them would hold the event loop.
-MOST_KEYS = 200_000
-LARGE_BODY_BYTES = 1 << 20
+# A body cannot hold this many keys, objects or numbers unless it was made to hurt: reading them would hold the event loop.
+MOST_KEYS = 150_000
+MOST_COMMAS = 1_000_000
+LARGE_BODY_BYTES = 1 << 18
+# Above all that the fields we read can need: OpenAI's largest `metadata`, escaped.
+MOST_FIELD_BYTES = 1 << 17
+# OpenAI's own bound on the tokens of one embeddings request.
+MOST_INPUT_TOKENS = 300_000
 MOST_TEXT = 200
 MOST_METADATA = 16
 MOST_CHOICES = 128
@@ -123,7 +128,7 @@ def read_embeddings(body: bytes) -> Call:
     """Raises BadCall."""
     fields = read_fields(body)
     call = _read_shared("embeddings", fields)
-    given = _value(fields, "input")
+    given = _input(fields)
     if given is None:
         raise BadCall("Missing required parameter: 'input'.", "input", "missing_required_parameter")
     inputs = [given] if isinstance(given, str) else given
@@ -144,7 +149,7 @@ def read_embeddings(body: bytes) -> Call:
 
 def prompt_tokens(call: Call, encoding: str) -> int:
     """Counted with the model's tokenizer. Time grows with the text: 200 MB a second."""
-    return call.framing_tokens + sum(toktok.batch_count(call.texts, encoding, threads=1)) if call.texts else call.framing_tokens
+    return call.framing_tokens + tokenizer.count(call.texts, encoding)
 
 
 def text_bytes(call: Call) -> int:
@@ -152,7 +157,8 @@ def text_bytes(call: Call) -> int:
 
 
 def count_text(texts: Sequence[str], encoding: str) -> int:
-    return sum(toktok.batch_count(["".join(texts)], encoding, threads=1)) if texts else 0
+    """Of an answer that came in pieces: a token may span two of them."""
+    return tokenizer.count(["".join(texts)], encoding)
 
 
 def body_for(call: Call, upstream_model: str) -> bytes:
@@ -308,10 +314,23 @@ def _number(fields: dict[str, Raw], name: str, least: float, most: float) -> Non
         raise BadCall("Invalid request parameter", name)
 
 
+def _input(fields: dict[str, Raw]) -> Any:
+    raw = fields.get("input", Raw(b"null"))
+    if bytes(raw).count(b",") > MOST_INPUT_TOKENS:
+        raise BadCall(f"Invalid 'input': at most {MOST_INPUT_TOKENS:,} tokens.", "input", "array_above_max_length")
+    return _parsed(raw)
+
+
 def _value(fields: dict[str, Raw], name: str) -> Any:
     raw = fields.get(name)
     if raw is None:
         return None
+    if len(memoryview(raw)) > MOST_FIELD_BYTES:
+        raise BadCall(f"Invalid '{name}': too long.", name, "string_above_max_length")
+    return _parsed(raw)
+
+
+def _parsed(raw: Raw) -> Any:
     try:
         return _any(raw)
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -330,14 +349,12 @@ def _clean(text: str, most: int = MOST_TEXT) -> str:
 
 
 def _refuse_hostile(body: bytes) -> None:
-    # Quotes inside strings are escaped, so these count real keys and, at worst, braces of quoted code.
-    keys = body.count(b'":') - body.count(b'\\":')
-    if keys > MOST_KEYS or body.count(b"{") > 2 * MOST_KEYS:
-        _too_many()
-
-
-def _too_many() -> NoReturn:
-    raise BadCall(f"Your request has too many JSON keys: at most {MOST_KEYS:,} are read.")
+    # Without escaped backslashes, a quote inside a string has a backslash before it: what remains are the ends of strings.
+    # Brackets and commas may be of quoted text, but no model reads a text of that many.
+    plain = body.replace(rb"\\", b"")
+    strings = (plain.count(b'"') - plain.count(rb'\"')) // 2
+    if max(strings, plain.count(b"{") + plain.count(b"[")) > MOST_KEYS or plain.count(b",") > MOST_COMMAS:
+        raise BadCall(f"Your request has too many JSON keys: at most {MOST_KEYS:,} are read.")
 
 
 # Replies ------------------------------------------------------------------------------------------------------------
@@ -421,7 +438,7 @@ class Reply(msgspec.Struct, gc=False):
     choices: list[ReplyChoice] | None = None
     data: Raw | None = None
     usage: Any = None
-    service_tier: str | None = None
+    service_tier: Any = None
     error: Any = None
 
 
@@ -453,7 +470,7 @@ def needs_repair(reply: Reply) -> bool:
         message = choice.message
         if message is None or choice.logprobs is _UNSET or choice.finish_reason is _UNSET or choice.index is _UNSET:
             return True
-        if message.refusal is _UNSET or message.content is _UNSET or message.role is _UNSET or message.tool_calls is None:
+        if message.refusal is _UNSET or message.content is _UNSET or type(message.role) is not str or message.tool_calls is None:
             return True
     return False
 

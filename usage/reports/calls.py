@@ -71,6 +71,10 @@ class Receipt:
     lines: Sequence[Line]
     attempts: Sequence[UsageAttempt]
 
+    @property
+    def tokens(self) -> int:
+        return sum(line.tokens for line in self.lines)
+
 
 def receipt(scope: Scope, owner_id: int | None, request_id: UUID) -> Receipt | None:
     """None when there is no such call, or it is not this user's to see. Three queries."""

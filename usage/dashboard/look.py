@@ -13,8 +13,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
+from accounts.models import ApiKey
 from usage.dashboard import formats
-from usage.models import Outcome, UsageEvent
+from usage.models import Origin, Outcome, TokenClass, UsageEvent
 from usage.reports.span import Span
 
 register = template.Library()
@@ -145,3 +146,36 @@ def parts_bar(reported: int, counted: int, partial: int) -> SafeString:
         '<rect class="hatch-line" width="2" height="5"/></pattern></defs>{}</svg>',
         format_html_join("", '<rect class="{}" x="{}" width="{}" height="100%"/>', shapes),
     )
+
+
+@register.simple_tag
+def key_state(key: ApiKey, now: datetime) -> str:
+    if key.revoked_at:
+        return "revoked"
+    return "live" if key.is_live(now) else "expired"
+
+
+@register.filter
+def spaced(name: str) -> str:
+    """A field of a refusal as words: `would_fit_at` -> "Would fit at"."""
+    return name.replace("_", " ").capitalize()
+
+
+@register.filter
+def plain_value(value: object) -> str:
+    return formats.count(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+@register.filter
+def class_name(token_class: str) -> str:
+    return str(TokenClass(token_class).label).capitalize()
+
+
+@register.filter
+def origin_text(origin: str) -> str:
+    return {
+        Origin.PROVIDER: gettext("From the usage block of its answer."),
+        Origin.COUNTED: gettext("The provider sent no usage, so we counted with the model's tokenizer."),
+        Origin.PARTIAL: gettext("Counted from what was delivered until then."),
+        Origin.NONE: gettext("No tokens were used, or none could be counted."),
+    }[Origin(origin)]

@@ -1,1 +1,0 @@
-"""How numbers, icons and small drawings look."""
