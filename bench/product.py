@@ -1,4 +1,4 @@
-"""The product as anyone starts it: `manage.py setup` and `manage.py run`, configured by environment variables alone."""
+"""The product as anyone starts it: `manage.py run`, which sets itself up, configured by environment variables alone."""
 
 import http.client
 import os
@@ -55,15 +55,12 @@ class Product:
 
     def _start(self) -> None:
         with self.log_path.open("wb") as log:
-            subprocess.run(
-                self._manage("setup"), cwd=ROOT, env=self.environment, stdout=log, stderr=log, check=True, timeout=120
-            )
             self.process = subprocess.Popen(
                 self._manage("run"), cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         self.wait_until_ready()
 
-    def wait_until_ready(self, patience_s: float = 40) -> None:
+    def wait_until_ready(self, patience_s: float = 90) -> None:
         give_up_at = time.monotonic() + patience_s
         while time.monotonic() < give_up_at:
             if self.process is None or self.process.poll() is not None:

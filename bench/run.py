@@ -14,7 +14,7 @@ from bench.rounds import FULL, QUICK, Rounds, Target, started_upstream
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a rough run of under a minute")
+    parser.add_argument("--quick", action="store_true", help="a rough run of about a minute")
     length = QUICK if parser.parse_args().quick else FULL
     if nginx.binary() is None:
         print(

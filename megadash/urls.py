@@ -8,6 +8,8 @@ urlpatterns = [
     path("api/", include("usage.api.urls")),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
+    # The same without `/v1`, for clients whose base URL lacks it.
+    path("", include("usage.api.urls_v1")),
     path("", include("usage.dashboard.urls")),
 ]
 

@@ -37,7 +37,7 @@
   }
 
   const top = (figure) => Math.max(0, ...(figure.data[0]?.x ?? []).map((_, at) => figure.data.reduce((sum, trace) => sum + trace.y[at], 0)));
-  const axisMoney = (figure) => (top(figure) >= 5 ? ",~s" : top(figure) >= 0.05 ? ",.2f" : ",.2~r");
+  const axisMoney = (figure) => (top(figure) >= 5 ? ",~s" : top(figure) >= 0.05 ? ",.3~f" : ",.9~f");
 
   /* Three significant digits below a dollar, as everywhere. */
   function amount(value, isMoney) {

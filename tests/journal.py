@@ -48,6 +48,11 @@ class Recorder:
         """Every answer that reported usage, streamed or not."""
         return [used for _status, body in self.answers() if (used := _used(body))]
 
+    def texts(self, model: str) -> list[str]:
+        """What each stream of this model had said when it ended, or was cut off."""
+        streams = [list(_messages(body)) for _status, body in self.answers() if body.startswith(b"data: ")]
+        return [_text(messages) for messages in streams if messages and messages[0]["model"] == model]
+
     def statuses(self) -> Counter[int]:
         return Counter(status for status, _body in self.answers())
 
@@ -121,6 +126,11 @@ def _used(body: bytes) -> Used | None:
         if usage:
             return Used(message["model"], usage["prompt_tokens"], usage.get("completion_tokens", 0))
     return None
+
+
+def _text(messages: list[dict[str, Any]]) -> str:
+    choices = [choice for message in messages for choice in message["choices"]]
+    return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 
 def _messages(body: bytes) -> Iterator[dict[str, Any]]:

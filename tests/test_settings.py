@@ -30,11 +30,15 @@ def variables_read() -> set[str]:
     names = set()
     for file in ("settings.py", "environment.py"):
         for node in ast.walk(ast.parse((ROOT / "megadash" / file).read_text())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"[A-Z]+(_[A-Z]+)+", node.value):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and re.fullmatch(r"[A-Z]+(_[A-Z]+)+", node.value)
+            ):
                 names.add(node.value)
-    return {name for name in names if name.startswith(("MEGADASH_", "UPSTREAM_", "OPENAI_")) or name.endswith("_URL")} - {
-        "STATIC_URL"
-    }
+    return {
+        name for name in names if name.startswith(("MEGADASH_", "UPSTREAM_", "OPENAI_")) or name.endswith("_URL")
+    } - {"STATIC_URL"}
 
 
 def test_the_readme_lists_every_variable_and_no_other():

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from accounts.models import AdminKey, ApiKey, AuditEntry, Membership, Team, Tier, User
+from accounts.secrets import digest, pepper_from
 from tests.test_settings import run_manage
 from usage import banner, first_start, ports, supervision
 from usage.models import Model, Provider
@@ -19,10 +20,12 @@ NOTHING_GIVEN = dict.fromkeys(settings.FIRST_START, "") | {"bootstrap_tier": "Pr
 
 
 @pytest.fixture(autouse=True)
-def _no_static_files(settings, tmp_path, monkeypatch):
-    """Collecting them takes seconds, and is tried once below by the command itself."""
-    settings.DATA_DIR = tmp_path
-    monkeypatch.setattr(first_start, "collect_static", lambda: None)
+def _static_files_are_there(settings, tmp_path):
+    """Collecting them takes seconds; the command itself does it once below."""
+    settings.DATA_DIR = tmp_path / "data"
+    settings.DATA_DIR.mkdir()
+    settings.STATIC_ROOT = settings.DATA_DIR / "static"
+    first_start.static_stamp().write_text(first_start.static_sources())
 
 
 @pytest.mark.django_db(transaction=True)
@@ -49,7 +52,9 @@ def test_a_second_start_makes_nothing_and_shows_nothing():
     first_start.prepare(NOTHING_GIVEN)
     before = [model.objects.count() for model in (User, Team, Tier, ApiKey, AdminKey, Provider, Model, AuditEntry)]
     assert first_start.prepare(NOTHING_GIVEN | {"bootstrap_key": "another"}) is None
-    assert before == [model.objects.count() for model in (User, Team, Tier, ApiKey, AdminKey, Provider, Model, AuditEntry)]
+    assert before == [
+        model.objects.count() for model in (User, Team, Tier, ApiKey, AdminKey, Provider, Model, AuditEntry)
+    ]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -78,9 +83,7 @@ def test_what_is_given_is_used_as_it_is_and_not_shown():
     assert (provider.name, provider.base_url) == ("models.example.com:9000", "http://models.example.com:9000/v1")
     assert provider.api_key == "upstream secret"
     assert Team.objects.get().tier.name == "Basic"
-    key, _ = ApiKey.objects.create_with_secret("any form at all, again", team=Team.objects.get(), name="other")
-    key._remember("any form at all")
-    assert ApiKey.objects.filter(digest=key.digest).exists()
+    assert ApiKey.objects.get().digest == digest("any form at all", pepper_from(settings.SECRET_KEY))
     said = banner.credentials(shown) + banner.ready("http://127.0.0.1:8000", "x", "log", "gpt-4", shown)
     assert not any(secret in said for secret in ("any form", "adas own", "sk-admin-given", "upstream secret"))
 
@@ -127,7 +130,7 @@ def test_addresses_are_printed_as_a_browser_can_open_them():
     assert ports.url("::1", 8000) == "http://[::1]:8000"
 
 
-def test_the_shipper_starts_first_and_so_stops_last(tmp_path):
+def test_the_shipper_starts_first_and_so_stops_last():
     names = [program.name for program in supervision.programs("127.0.0.1", 8000, 9000)]
     assert names == ["shipper", "sandbox", "celery", "beat", "gateway"]
     assert "sandbox" not in [program.name for program in supervision.programs("127.0.0.1", 8000, None)]
@@ -145,7 +148,8 @@ def test_a_percent_sign_in_a_path_reaches_supervisord_as_itself(tmp_path):
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
 def test_python_packages_are_locked_by_hash_and_name_no_address(name):
     text = (ROOT / name).read_text()
-    assert not re.search(r"https?://|file:|^\s*-|@ |/tmp/|/root/|/home/", re.sub(r"^\s+--hash=.*$", "", text, flags=re.MULTILINE), re.MULTILINE)
+    without_hashes = re.sub(r"^\s+--hash=.*$", "", text, flags=re.MULTILINE)
+    assert not re.search(r"https?://|file:|^\s*-|@ |/tmp/|/root/|/home/", without_hashes, re.MULTILINE)
     pins = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
     assert len(pins) > 50
     assert all("==" in pin and "--hash=sha256:" in pin for pin in pins)

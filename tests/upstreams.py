@@ -67,4 +67,5 @@ def _running(command: list[str], port: int, log_path: Path) -> Iterator[None]:
         wait_for_port(port, process)
         yield
     finally:
-        end(process)
+        # It would wait for the answers that it was told to hold back.
+        end(process, patience_s=0.5)

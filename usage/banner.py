@@ -28,7 +28,8 @@ Ctrl-C stops everything.
 """
 
 LATER = """
-Passwords and keys were shown at the first start. A new key: {url}/keys; a new password: .venv/bin/python manage.py changepassword EMAIL
+Passwords and keys were shown at the first start. Make a new key at {url}/keys;
+a new password with: .venv/bin/python manage.py changepassword EMAIL
 """
 
 
@@ -46,4 +47,6 @@ def ready(url: str, upstream: str, logs: str, model: str, shown: Shown | None) -
         key = f'"{shown.key}"'
     else:
         key = '__import__("os").environ["MEGADASH_BOOTSTRAP_KEY"]' if shown else '"YOUR API KEY"'
-    return READY.format(url=url, upstream=upstream, logs=logs, model=model, key=key) + ("" if shown else LATER.format(url=url))
+    return READY.format(url=url, upstream=upstream, logs=logs, model=model, key=key) + (
+        "" if shown else LATER.format(url=url)
+    )

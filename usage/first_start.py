@@ -39,7 +39,7 @@ class Shown(NamedTuple):
 
 
 def prepare(given: Mapping[str, str]) -> Shown | None:
-    """Idempotent, and safe to run twice at once; null when the database was in use already. Raises ImproperlyConfigured."""
+    """Idempotent, safe to run twice at once; null when the database was in use already. Raises ImproperlyConfigured."""
     with _one_at_a_time(settings.DATA_DIR / "setup.lock"):
         call_command("migrate", verbosity=0, interactive=False)
         collect_static()
@@ -73,15 +73,18 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 
 def collect_static() -> None:
     """Hashing and compressing takes seconds, so it is done only when a source file changed."""
-    stamp = Path(settings.STATIC_ROOT).parent / "static.stamp"
-    sources = _static_sources()
-    if not stamp.exists() or stamp.read_text() != sources:
+    sources = static_sources()
+    if not static_stamp().exists() or static_stamp().read_text() != sources:
         call_command("collectstatic", verbosity=0, interactive=False)
-        stamp.write_text(sources)
+        static_stamp().write_text(sources)
 
 
-def _static_sources() -> str:
-    lines = [str(settings.STATIC_ROOT)]
+def static_stamp() -> Path:
+    return Path(f"{settings.STATIC_ROOT}.stamp")
+
+
+def static_sources() -> str:
+    lines = []
     for finder in get_finders():
         for path, storage in finder.list([]):
             status = Path(storage.path(path)).stat()
@@ -156,7 +159,9 @@ def _make_provider(administrator: User, given: Mapping[str, str]) -> None:
     base_url = given["upstream_base_url"]
     if base_url:
         # OPENAI_API_KEY is not sent here: it was given for OpenAI, not for this host.
-        provider = catalog.add_provider(urlsplit(base_url).netloc.rpartition("@")[2], base_url, given["upstream_api_key"])
+        provider = catalog.add_provider(
+            urlsplit(base_url).netloc.rpartition("@")[2], base_url, given["upstream_api_key"]
+        )
     elif given["upstream_api_key"]:
         raise ImproperlyConfigured("UPSTREAM_API_KEY is set, but UPSTREAM_BASE_URL is not: whose key is it?")
     elif given["openai_api_key"]:

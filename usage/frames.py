@@ -111,7 +111,14 @@ class Final(msgspec.Struct, array_like=True, tag="f", gc=False):
 
 
 class Damage(Exception):
-    """A frame whose bytes do not agree with its checksum: torn by a crash, or a bad disk."""
+    """A frame whose bytes do not agree with its checksum: torn by a crash, or a bad disk.
+
+    `resume_at` is the offset of the frame after it when that one is sound: then this one is not just unfinished.
+    """
+
+    def __init__(self, message: str, resume_at: int | None = None) -> None:
+        super().__init__(message)
+        self.resume_at = resume_at
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -132,13 +139,21 @@ def read(segment: bytes | memoryview, offset: int) -> Iterator[tuple[Intent | Fi
         if end > len(segment) and length <= MOST_FRAME_BYTES:
             return
         if length > MOST_FRAME_BYTES or zlib.crc32(segment[start:end]) != checksum:
-            raise Damage(f"bad frame at byte {offset}")
+            raise Damage(f"bad frame at byte {offset}", end if _is_sound(segment, end) else None)
         try:
             frame = decode(segment[start:end])
         except msgspec.DecodeError as error:
-            raise Damage(f"unreadable frame at byte {offset}: {error}") from error
+            raise Damage(f"unreadable frame at byte {offset}: {error}", end) from error
         yield frame, end
         offset = end
+
+
+def _is_sound(segment: bytes | memoryview, offset: int) -> bool:
+    if offset + HEADER.size > len(segment):
+        return False
+    length, checksum = HEADER.unpack_from(segment, offset)
+    payload = segment[offset + HEADER.size : offset + HEADER.size + length]
+    return 0 < length == len(payload) and zlib.crc32(payload) == checksum
 
 
 def interrupted(intent: Intent) -> Final:

@@ -265,6 +265,8 @@ def _insert_events_postgresql(rows: list[tuple[Any, ...]]) -> set[bytes]:
     table, columns = UsageEvent._meta.db_table, _quoted(EVENT_COLUMNS)
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS new_events (LIKE {table}) ON COMMIT DELETE ROWS")
+        # Of an earlier batch in the same transaction.
+        cursor.execute("DELETE FROM new_events")
         with cursor.copy(f"COPY new_events ({columns}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
@@ -314,6 +316,7 @@ def _upsert(model: type_, rows: dict[tuple[Any, ...], list[int]]) -> None:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS new_{table} (LIKE {table}) ON COMMIT DELETE ROWS")
+            cursor.execute(f"DELETE FROM new_{table}")
             with cursor.copy(f"COPY new_{table} ({_quoted(columns)}) FROM STDIN") as copy:
                 for row in ordered:
                     copy.write_row(row)

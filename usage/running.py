@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import http.client
+import math
 import os
 import resource
 import signal
@@ -23,6 +24,7 @@ from usage.models import Model, Provider
 from usage.supervision import HERE, Supervision, config, programs
 
 READY_WITHIN_S = 90
+STARTING_S = 10
 LOOK_EVERY_S = 0.1
 # `make` and the terminal both pass a signal on, so one Ctrl-C may arrive twice; a person's second one comes later.
 SAME_SIGNAL_S = 0.7
@@ -61,14 +63,20 @@ def _only_one(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ImproperlyConfigured(f"MEGADASH_DATA_DIR {str(path.parent)!r} is in use by a running MegaDash.") from error
+            raise ImproperlyConfigured(
+                f"MEGADASH_DATA_DIR {str(path.parent)!r} is in use by a running MegaDash."
+            ) from error
         yield
 
 
 def _sample_model() -> str:
     """A model for the snippet that is still served: the newest small one of the catalogue's."""
-    chat = Model.objects.filter(kind=Model.Kind.CHAT, shutdown_date=None, enabled=True).exclude(name__startswith="sandbox-")
-    newest = chat.filter(name__endswith="-mini").order_by("-released_at").first() or chat.order_by("-released_at").first()
+    chat = Model.objects.filter(kind=Model.Kind.CHAT, shutdown_date=None, enabled=True).exclude(
+        name__startswith="sandbox-"
+    )
+    newest = (
+        chat.filter(name__endswith="-mini").order_by("-released_at").first() or chat.order_by("-released_at").first()
+    )
     return newest.name if newest else "gpt-4"
 
 
@@ -81,7 +89,9 @@ class StopSignals:
         self.insists = False
 
     def __enter__(self) -> StopSignals:
-        self._former = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        self._former = {
+            number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -169,9 +179,18 @@ class Instance:
 
     def _stop(self, running: Supervision, signals: StopSignals) -> None:
         self.say("Stopping. Running streams may end first; Ctrl-C again cuts them.")
+        has_streams = self._answers_soon(running, signals)
         running.stop()
-        while running.is_running and not signals.insists:
+        deadline = time.monotonic() + (math.inf if has_streams else STARTING_S)
+        while running.is_running and not signals.insists and time.monotonic() < deadline:
             time.sleep(LOOK_EVERY_S)
+
+    def _answers_soon(self, running: Supervision, signals: StopSignals) -> bool:
+        """A granian worker that is still starting misses the signal, and would be waited for as if it had streams."""
+        deadline = time.monotonic() + STARTING_S
+        while not self._answers() and running.is_running and not signals.insists and time.monotonic() < deadline:
+            time.sleep(LOOK_EVERY_S)
+        return self._answers()
 
 
 def _sandbox_port() -> int | None:

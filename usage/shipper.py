@@ -226,10 +226,14 @@ class WorkerSpool:
                     for frame, end in frames.read(window, 0):
                         yield frame, offset + end
                 except frames.Damage as damage:
-                    # A frame the worker is writing this moment reads so too: it will be whole at the next look.
-                    if self.is_dead():
-                        logger.error("%s/%s: %s: never finished", self.directory.name, number, damage)
-                    return
+                    if damage.resume_at is None:
+                        # A frame the worker is writing this moment reads so too: it will be whole at the next look.
+                        if self.is_dead():
+                            logger.error("%s/%s: %s: never finished", self.directory.name, number, damage)
+                        return
+                    # Its intent stays open, so the call becomes `interrupted` when the worker ends.
+                    logger.critical("%s/%s: %s: passed over", self.directory.name, number, damage)
+                    end = damage.resume_at
                 if end == 0:
                     return
                 offset += end

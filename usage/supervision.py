@@ -27,7 +27,7 @@ class Program(NamedTuple):
 
 
 def programs(ip: str, port: int, sandbox_port: int | None) -> list[Program]:
-    """In the order of their start; they stop in reverse, so that the shipper still ships what the gateway wrote last."""
+    """In the order of their start; they stop in reverse, so the shipper still ships what the gateway wrote last."""
     quiet = ("--loglevel", "WARNING")
     found = [Program("shipper", (PYTHON, MANAGE, "ship"), 30)]
     if sandbox_port:
@@ -97,7 +97,7 @@ class Supervision:
     """One running supervisord. It leads a session of its own, so that Ctrl-C reaches it only through `stop`."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own command
             [PYTHON, "-m", "usage.supervisord", str(directory / "supervisord.conf")],
             env=dict(environment),
             stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""`python -m usage.supervisord CONFIG`: supervisord, quicker to notice a dead program, and not outliving who started it."""
+"""`python -m usage.supervisord CONFIG`: supervisord, quicker to notice a death, and not outliving who started it."""
 
 import os
 import signal
@@ -7,13 +7,13 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-from supervisor.medusa import asyncore_25 as asyncore
-from supervisor.options import ServerOptions
-from supervisor.supervisord import Supervisor
+from supervisor.medusa import asyncore_25 as asyncore  # type: ignore[import-untyped]
+from supervisor.options import ServerOptions  # type: ignore[import-untyped]
+from supervisor.supervisord import Supervisor  # type: ignore[import-untyped]
 
 # supervisord looks at its programs once a second; a killed gateway should not wait for that.
 LOOK_EVERY_S = 0.1
-# It waits a second longer after each failed start, without end, and gives up after `startretries`; here it stays at this.
+# It waits a second longer after each failed start, and gives up after `startretries`; here the wait stays at this.
 LONGEST_PAUSE_S = 3
 
 
@@ -29,7 +29,7 @@ def main(config: str) -> None:
 
 
 class QuickPoller:
-    """Stands in for supervisord's poller, which it calls on each round, after it noticed deaths and before it starts programs."""
+    """Stands in for supervisord's poller, called on each round between noticing deaths and starting programs."""
 
     def __init__(self, poller: Any, supervisor: Supervisor) -> None:
         self.poller = poller
@@ -47,7 +47,7 @@ class QuickPoller:
         return self.poller.poll(min(timeout, LOOK_EVERY_S))
 
     def _end_orphans(self, name: str, pid: int) -> None:
-        """A killed program leaves its own workers behind, with its port and files; each program leads a process group."""
+        """A killed program leaves its workers behind, with its port and files; each program leads a process group."""
         former = self.pids.get(name, 0)
         self.pids[name] = pid
         if former and former != pid:

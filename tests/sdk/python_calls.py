@@ -146,6 +146,18 @@ async def embeddings(run: Run, _model: str, text: str) -> None:
     assert answer.usage.prompt_tokens > 0
 
 
+async def agent_loop(run: Run, model: str, text: str) -> None:
+    """The tool calls go back with their results, as every agent sends them."""
+    call = {"id": "call_1", "type": "function", "function": {"name": "get_time", "arguments": "{\"city\":\"北京\"}"}}
+    messages = [
+        {"role": "user", "content": text},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "12:00"},
+    ]
+    answer = await run.chat("agent", model, text, messages=messages, tools=TOOLS)
+    assert answer.choices[0].message.content
+
+
 async def unknown_fields(run: Run, model: str, text: str) -> None:
     answer = await run.chat(
         "unknown-fields", model, text, metadata={"cost_centre": "研发"}, user="ada", extra_body={"tomorrows_field": [1, {"a": None}]}
@@ -227,7 +239,7 @@ async def read_all(stream: Any) -> None:
 Kind = Callable[[Run, str, str], Awaitable[None]]
 GOOD: list[Kind] = [plain, streamed, streamed_with_usage] * 3
 GOOD += [parallel_tools, parallel_tools_streamed, several_choices, several_choices_streamed]
-GOOD += [structured, image, embeddings, unknown_fields]
+GOOD += [structured, image, embeddings, agent_loop, unknown_fields]
 BAD: list[Kind] = [provider_errors, broken_streams, hang_up_mid_stream, hang_up_before_answer]
 
 

@@ -60,7 +60,7 @@ def _credential(request: Request) -> str:
     if scheme.lower() != "bearer" or not credential.strip():
         raise NoKey
     credential = credential.strip()
-    if not CREDENTIAL.fullmatch(credential) or secrets.is_typo(credential):
+    if not CREDENTIAL.fullmatch(credential):
         raise WrongKey(_shown(credential))
     return credential
 

@@ -52,13 +52,15 @@ def compact(number: int | None) -> str:
         return count(number)
     for size, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M")):
         if number >= size:
-            return f"{number / size:.{1 if number >= 100 * size else 2}f}".rstrip("0").rstrip(".") + letter
+            return f"{number / size:.{1 if number >= 100 * size else 2}f}{letter}"
     raise AssertionError
 
 
 def percent(share: float | None) -> str:
     if share is None:
         return DASH
+    if not share:
+        return "0%"
     if 0 < share < 0.0005:
         return "<0.1%"
     return f"{share * 100:.1f}%"
@@ -107,4 +109,4 @@ def ago(moment: datetime | None, now: datetime | None = None) -> str:
         return gettext("now")
     if passed < timedelta(days=2):
         return gettext("%(span)s ago") % {"span": wait(passed.total_seconds())}
-    return date_format(moment, "DATE_FORMAT")
+    return date_format(timezone.localtime(moment), "j M Y")

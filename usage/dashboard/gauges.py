@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.translation import gettext
 
@@ -75,6 +76,30 @@ def of_team(team: Team | None) -> list[Bar]:
     }
     found = {gauge.limit_name: gauge for gauge in headroom.of_team(team.pk)}
     return [_bar(names[name], limits[name], found.get(name)) for name in names]
+
+
+def refusal_text(refusal: dict[str, Any]) -> str:
+    """A refusal, as the gateway keeps it on the event, in a sentence."""
+    units = {
+        "requests": gettext("requests a minute"),
+        "tokens": gettext("tokens a minute"),
+        "concurrent": gettext("concurrent requests"),
+    }
+    told = {
+        "asked": formats.count(refusal.get("asked")),
+        "left": formats.count(refusal.get("left")),
+        "limit": formats.count(refusal.get("limit")),
+        "unit": units.get(refusal.get("limit_name", ""), ""),
+    }
+    if refusal.get("scope") == "key":
+        text = gettext("This call asked for %(asked)s. The key had %(left)s left of %(limit)s %(unit)s.") % told
+    else:
+        text = gettext("This call asked for %(asked)s. The team had %(left)s left of %(limit)s %(unit)s.") % told
+    if refusal.get("never_fits"):
+        return f"{text} {gettext('It is larger than the limit and would never have fitted.')}"
+    if refusal.get("retry_after_ms") is None:
+        return text
+    return f"{text} {gettext('It would have fitted %(span)s later.') % {'span': formats.duration(refusal['retry_after_ms'] * 1000)}}"
 
 
 def _bar(name: str, limit: int | None, gauge: headroom.Gauge | None) -> Bar:

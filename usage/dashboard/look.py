@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from accounts.models import ApiKey
-from usage.dashboard import formats
+from usage.dashboard import formats, gauges
 from usage.models import Origin, Outcome, TokenClass, UsageEvent
 from usage.reports.span import Span
 
@@ -73,9 +73,12 @@ def known(formatted: str, reason: str) -> str | SafeString:
 
 
 @register.simple_tag
-def curve(values: Sequence[float], width: int, height: int, beside: Sequence[float] = (), tone: str = "") -> SafeString:
-    """A small line without axes. `beside` is drawn dashed, at the same scale, and may be longer."""
-    length = max(len(values), len(beside), 2)
+def curve(
+    values: Sequence[float], width: int, height: int, beside: Sequence[float] = (), tone: str = "", length: int = 2
+) -> SafeString:
+    """A small line without axes. `beside` is drawn dashed, at the same scale. Both begin at the left; `length` leaves room
+    for what is still to come."""
+    length = max(len(values), len(beside), length)
     top = max((*values, *beside, 1e-12))
     line, dashed = (_points(series, length, top, width, height) for series in (values, beside))
     area = f"{line} {_x(len(values) - 1, length, width)},{height} 1,{height}" if len(values) > 1 else ""
@@ -156,14 +159,9 @@ def key_state(key: ApiKey, now: datetime) -> str:
 
 
 @register.filter
-def spaced(name: str) -> str:
-    """A field of a refusal as words: `would_fit_at` -> "Would fit at"."""
-    return name.replace("_", " ").capitalize()
-
-
-@register.filter
-def plain_value(value: object) -> str:
-    return formats.count(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+def refusal_text(refusal: dict[str, Any]) -> str:
+    """Why a call was refused, and when it would have fitted."""
+    return gauges.refusal_text(refusal)
 
 
 @register.filter

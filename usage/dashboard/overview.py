@@ -47,7 +47,7 @@ def live(request: HttpRequest, standing: Standing) -> HttpResponse:
     now = timezone.now()
     seen, was_empty = request.GET.get("seen"), "empty" in request.GET
     if seen == pulse.of(scope_of(standing.team), now):
-        return render(request, "dashboard/live.html", _frame_of_live(request, standing, now) | {"pulse": seen})
+        return render(request, "dashboard/live.html", _frame_of_live(request, standing, now) | {"pulse": seen, "is_empty": was_empty})
     context = _everything(request, standing)
     if was_empty and not context["is_empty"]:
         answer = render(request, "dashboard/overview.html", context)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from usage import frames
-from usage.proxy import limits, refusals, wire
+from usage.proxy import limits, refusals, tokenizer, wire
 from usage.proxy.admitted import Admitted, ProviderRefused
 from usage.proxy.directory import Caller, Directory, Target, UnknownKey, UnknownModel
 from usage.proxy.exchange import CallerGone, Exchange, Headers, Receive, Scope, Send
@@ -118,7 +118,7 @@ class Gateway:
 
     async def _measure(self, call: Call, caller: Caller, target: Target) -> tuple[int, int]:
         """Prompt tokens, and the most the answer may take."""
-        if wire.text_bytes(call) > COUNT_ELSEWHERE_BYTES:
+        if wire.text_bytes(call) > COUNT_ELSEWHERE_BYTES or not tokenizer.is_loaded(target.encoding):
             prompt = await asyncio.to_thread(wire.prompt_tokens, call, target.encoding)
         else:
             prompt = wire.prompt_tokens(call, target.encoding)

@@ -46,12 +46,9 @@ class Bucket:
         self._at_ns = 0
 
     def debt(self, now_ns: int) -> int:
-        """Brought up to now. A clock that steps back (it is monotonic, so it should not) adds no debt."""
-        if now_ns > self._at_ns:
-            left = self._debt - (now_ns - self._at_ns) * self.limit
-            self._debt = left if left > 0 else 0
-            self._at_ns = now_ns
-        return self._debt
+        """As of now. Changes nothing, so that pages may look from other threads. A clock that steps back adds no debt."""
+        left = self._debt - max(0, now_ns - self._at_ns) * self.limit
+        return left if left > 0 else 0
 
     def used(self, now_ns: int) -> int:
         return -(-self.debt(now_ns) // WINDOW_NS)
@@ -61,12 +58,11 @@ class Bucket:
         over = self.debt(now_ns) + amount * WINDOW_NS - self.limit * WINDOW_NS
         return -(-over // self.limit) if over > 0 else 0
 
-    def take(self, amount: int) -> None:
-        """After `wait_ns` said 0. Settling may take past the limit: the debt is then worked off before the next call."""
-        self._debt += amount * WINDOW_NS
-
-    def give_back(self, amount: int) -> None:
-        self._debt = max(0, self._debt - amount * WINDOW_NS)
+    def take(self, amount: int, now_ns: int) -> None:
+        """After `wait_ns` said 0; a negative amount is given back. Settling may take past the limit: the debt is then
+        worked off before the next call."""
+        self._debt = max(0, self.debt(now_ns) + amount * WINDOW_NS)
+        self._at_ns = max(self._at_ns, now_ns)
 
     def changed_to(self, limit: int, now_ns: int) -> Bucket:
         """The same use under another limit: worked off at the old pace until now, and never more than a full bucket."""
@@ -80,27 +76,24 @@ class Bucket:
 
 
 class Pace:
-    """What was taken in the last minute, in slots of five seconds."""
+    """What was taken in the last minute, in slots of five seconds. Looking changes nothing."""
 
-    __slots__ = ("_slots", "_stamp")
+    __slots__ = ("_amounts", "_stamps")
 
     def __init__(self) -> None:
-        self._slots = [0] * PACE_SLOTS
-        self._stamp = 0
+        self._stamps = [0] * PACE_SLOTS
+        self._amounts = [0] * PACE_SLOTS
 
     def add(self, amount: int, now_ns: int) -> None:
-        self._move_to(now_ns)
-        self._slots[self._stamp % PACE_SLOTS] += amount
+        stamp = now_ns // PACE_SLOT_NS
+        place = stamp % PACE_SLOTS
+        if self._stamps[place] != stamp:
+            self._stamps[place], self._amounts[place] = stamp, 0
+        self._amounts[place] += amount
 
     def a_second(self, now_ns: int) -> float:
-        self._move_to(now_ns)
-        return sum(self._slots) / 60
-
-    def _move_to(self, now_ns: int) -> None:
-        stamp = now_ns // PACE_SLOT_NS
-        for passed in range(self._stamp + 1, min(stamp, self._stamp + PACE_SLOTS) + 1):
-            self._slots[passed % PACE_SLOTS] = 0
-        self._stamp = max(stamp, self._stamp)
+        oldest = now_ns // PACE_SLOT_NS - PACE_SLOTS
+        return sum(amount for stamp, amount in zip(self._stamps, self._amounts, strict=True) if stamp > oldest) / 60
 
 
 class Scope:
@@ -137,9 +130,9 @@ class Scope:
 
     def take(self, tokens: int, now_ns: int) -> None:
         if self.requests is not None:
-            self.requests.take(1)
+            self.requests.take(1, now_ns)
         if self.tokens is not None:
-            self.tokens.take(tokens)
+            self.tokens.take(tokens, now_ns)
         self.in_flight += 1
         self.reserved_tokens += tokens
         self.pace_requests.add(1, now_ns)
@@ -148,14 +141,8 @@ class Scope:
         self.in_flight -= 1
         self.reserved_tokens -= reserved
         self.pace_tokens.add(used, now_ns)
-        if self.tokens is None:
-            return
-        # First up to now: what is added now must not be worked off by time that has passed already.
-        self.tokens.debt(now_ns)
-        if used < reserved:
-            self.tokens.give_back(reserved - used)
-        else:
-            self.tokens.take(used - reserved)
+        if self.tokens is not None:
+            self.tokens.take(used - reserved, now_ns)
 
     def gauges(self, now_ns: int) -> list[Gauge]:
         """The key scope tells only limits of its own; the team scope tells all three, unlimited ones too."""

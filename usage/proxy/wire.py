@@ -83,7 +83,8 @@ class _Message(msgspec.Struct, gc=False):
     role: str
     content: str | list[_Part] | None = None
     name: str | None = None
-    tool_calls: Raw | None = None
+    # Not `Raw | None`: msgspec takes only null for that.
+    tool_calls: Raw = Raw()
 
 
 _fields = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -216,8 +217,8 @@ def _read_messages(fields: dict[str, Raw]) -> tuple[list[str], int]:
         if message.name is not None:
             texts.append(message.name)
             framing += TOKENS_A_NAME
-        if message.tool_calls is not None:
-            texts.append(bytes(message.tool_calls).decode())
+        if (calls := bytes(message.tool_calls)) not in (b"", b"null"):
+            texts.append(calls.decode())
     return texts, framing
 
 
@@ -436,7 +437,7 @@ class Reply(msgspec.Struct, gc=False):
     created: Any = _UNSET
     model: Any = _UNSET
     choices: list[ReplyChoice] | None = None
-    data: Raw | None = None
+    data: Raw = Raw()
     usage: Any = None
     service_tier: Any = None
     error: Any = None
@@ -457,7 +458,7 @@ def read_reply(body: bytes, endpoint: str) -> Reply:
         raise NotAReply("the provider's answer is not JSON of the expected form") from error
     if reply.error is not None:
         raise NotAReply("the provider put an error inside a 200")
-    if (reply.choices is None) if endpoint == "chat.completions" else (reply.data is None):
+    if (reply.choices is None) if endpoint == "chat.completions" else (len(memoryview(reply.data)) < 2 or reply.data == Raw(b"null")):
         raise NotAReply("the provider's answer has no content")
     return reply
 

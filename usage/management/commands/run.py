@@ -12,7 +12,9 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--stop-with-parent", action="store_true", help="stop when the process that started this is gone")
+        parser.add_argument(
+            "--stop-with-parent", action="store_true", help="stop when the process that started this is gone"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         logging.disable(logging.INFO)  # the terminal is for people; the programs log to files

@@ -1,0 +1,31 @@
+"""Signed-in people, and pages that need no collected static files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.cache import cache
+from django.test import Client
+
+from accounts.models import Membership, Team, User
+
+
+def person(email: str, team: Team | None = None, role: str = Membership.Role.OWNER, **fields: object) -> User:
+    user = User.objects.create_user(email, "correct horse battery", name=email.partition("@")[0].title(), **fields)
+    if team:
+        Membership.objects.create(user=user, team=team, role=role)
+    return user
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def forget_static_files(settings: Any) -> None:
+    """The pages without `collectstatic`, and without what an earlier test left in the cache."""
+    storages = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
+    settings.STORAGES = {**settings.STORAGES, **storages}
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "whitenoise" not in name]
+    cache.clear()

@@ -1,0 +1,136 @@
+"""Every page with every role, against one's own team, another's, and objects nested in the wrong team."""
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Membership
+from tests import rows
+from tests.people import forget_static_files, person, signed_in
+
+Role = Membership.Role
+pytestmark = pytest.mark.django_db
+
+# page -> the roles that may open it in their own team.
+ALL = {Role.OWNER, Role.ADMIN, Role.MEMBER, Role.VIEWER, "administrator"}
+WITH_CALLS = ALL - {Role.VIEWER}
+WITH_ALL_KEYS = WITH_CALLS - {Role.MEMBER}
+PLATFORM = {"administrator"}
+PAGES = {
+    "/t/{team}/overview/": ALL,
+    "/t/{team}/overview/live/": ALL,
+    "/t/{team}/overview/figure.json": ALL,
+    "/t/{team}/overview/models.csv": ALL,
+    "/t/{team}/calls/": WITH_CALLS,
+    "/t/{team}/calls/{call}/": WITH_ALL_KEYS,
+    "/t/{team}/keys/": WITH_CALLS,
+    "/t/{team}/keys/new/": WITH_CALLS,
+    "/t/{team}/keys/{key}/first-call/": WITH_ALL_KEYS,
+    "/t/{team}/keys/{key}/revoke/": WITH_ALL_KEYS,
+    "/instance/overview/": PLATFORM,
+    "/instance/overview/live/": PLATFORM,
+    "/instance/overview/figure.json": PLATFORM,
+    "/instance/overview/models.csv": PLATFORM,
+    "/instance/calls/": PLATFORM,
+    "/instance/tiers/": PLATFORM,
+    "/instance/tiers/new/": PLATFORM,
+    "/instance/tiers/{tier}/": PLATFORM,
+    "/instance/teams/": PLATFORM,
+    "/instance/teams/new/": PLATFORM,
+    "/instance/teams/{team}/": PLATFORM,
+}
+
+
+@pytest.fixture(autouse=True)
+def _plain_static_files(settings):
+    forget_static_files(settings)
+
+
+@pytest.fixture
+def ada():
+    """A team with a key that its owner made and a call with it."""
+    team = rows.team("Ada's team")
+    key, _ = rows.key(team, created_by=person("ada@example.com", team))
+    call = rows.event(key, timezone.now())
+    return {"team": team.pk, "key": key.pk, "call": call, "tier": team.tier_id, "row": team}
+
+
+def as_role(role: str, team=None) -> Client:
+    if role == "administrator":
+        return signed_in(person("root@example.com", is_staff=True))
+    return signed_in(person(f"{role}@example.com", team, role))
+
+
+@pytest.mark.parametrize("role", sorted(ALL))
+@pytest.mark.parametrize("page", PAGES)
+def test_each_role_opens_in_its_own_team_what_the_table_says_and_nothing_else(page, role, ada) -> None:
+    answer = as_role(role, ada["row"]).get(page.format(**ada))
+    assert answer.status_code == (200 if role in PAGES[page] else 404)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_grace_finds_nothing_of_adas(page, ada) -> None:
+    grace = as_role(Role.OWNER, rows.team("Grace's team", "Pro"))
+    assert grace.get(page.format(**ada)).status_code == 404
+
+
+@pytest.mark.parametrize("page", ["/t/{team}/calls/{call}/", "/t/{team}/keys/{key}/revoke/", "/t/{team}/keys/{key}/first-call/"])
+def test_adas_objects_are_not_found_below_graces_own_team(page, ada) -> None:
+    graces = rows.team("Grace's team", "Pro")
+    grace = as_role(Role.OWNER, graces)
+    assert grace.get(page.format(**{**ada, "team": graces.pk})).status_code == 404
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_stranger_is_sent_to_the_sign_in_and_comes_back_to_the_page(page, ada) -> None:
+    address = page.format(**ada)
+    answer = Client().get(address)
+    assert answer.status_code == 302
+    assert answer["location"] == f"/accounts/login/?next={address}"
+
+
+def test_a_live_part_of_a_page_takes_the_whole_page_to_the_sign_in_when_the_session_has_ended(ada) -> None:
+    answer = Client().get(f"/t/{ada['team']}/overview/live/", headers={"hx-request": "true"})
+    assert (answer.status_code, answer["hx-redirect"], answer.content) == (204, "/accounts/login/", b"")
+
+
+def test_a_member_sees_their_own_calls_and_keys_and_the_teams_totals(ada) -> None:
+    member = person("alan@example.com", ada["row"], Role.MEMBER)
+    own_key, _ = rows.key(ada["row"], "alan's own", created_by=member)
+    own_call = rows.event(own_key, timezone.now())
+    client = signed_in(member)
+    seen = client.get(f"/t/{ada['team']}/overview/").content.decode()
+    assert own_call in seen
+    assert ada["call"] not in seen
+    assert "$0.0084" in seen  # both calls
+    keys = client.get(f"/t/{ada['team']}/keys/").content.decode()
+    assert "alan&#x27;s own" in keys
+    assert "notebook" not in keys
+    assert client.get(f"/t/{ada['team']}/calls/{own_call}/").status_code == 200
+
+
+def test_a_viewer_sees_numbers_and_never_a_key(ada) -> None:
+    seen = as_role(Role.VIEWER, ada["row"]).get(f"/t/{ada['team']}/overview/").content.decode()
+    assert "$0.0042" in seen
+    assert "notebook" not in seen
+    assert ada["call"] not in seen
+
+
+def test_home_is_the_first_team_or_the_instance_or_a_word_about_having_none(ada) -> None:
+    assert as_role(Role.VIEWER, ada["row"]).get("/")["location"] == f"/t/{ada['team']}/overview/"
+    lonely = signed_in(person("nobody@example.com")).get("/")
+    assert b"no team has added you" in lonely.content
+    ada["row"].archived_at = timezone.now()
+    ada["row"].save()
+    assert as_role("administrator").get("/")["location"] == "/instance/overview/"
+
+
+def test_an_archived_team_is_not_found_by_its_members(ada) -> None:
+    client = as_role(Role.OWNER, ada["row"])
+    ada["row"].archived_at = timezone.now()
+    ada["row"].save()
+    assert client.get(f"/t/{ada['team']}/overview/").status_code == 404
+
+
+def test_pages_are_never_kept_by_a_cache(ada) -> None:
+    assert "no-store" in as_role(Role.OWNER, ada["row"]).get(f"/t/{ada['team']}/overview/")["cache-control"]
