@@ -7,7 +7,9 @@ from django.db import models
 from accounts.models import AuditEntry, Team, User
 
 
-def record(actor: User | None, action: str, team: Team | None, subject: models.Model | str, **details: object) -> AuditEntry:
+def record(
+    actor: User | None, action: str, team: Team | None, subject: models.Model | str, **details: object
+) -> AuditEntry:
     """`action` is a short verb phrase ("key.revoke"); `details` must be JSON and never hold a secret."""
     return AuditEntry.objects.create(
         actor=actor,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -11,8 +12,8 @@ from accounts.models import ApiKey, Team, User
 
 
 @transaction.atomic
-def create(actor: User, team: Team, name: str, **limits: int | None) -> tuple[ApiKey, str]:
-    """The key and its secret, which is not kept."""
+def create(actor: User, team: Team, name: str, **limits: Any) -> tuple[ApiKey, str]:
+    """The key and its secret, which is not kept. `limits` are the key's own, by column."""
     key, secret = ApiKey.objects.create_with_secret(team=team, name=name, created_by=actor, **limits)
     audit.record(actor, "key.create", team, key, **limits)
     return key, secret

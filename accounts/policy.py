@@ -81,7 +81,9 @@ def standing_in(user: User, team_id: int) -> Standing | None:
         found = team.first()
         return Standing(user, found, ADMINISTRATOR) if found else None
     membership = (
-        Membership.objects.select_related("team__tier").filter(user=user, team_id=team_id, team__archived_at=None).first()
+        Membership.objects.select_related("team__tier")
+        .filter(user=user, team_id=team_id, team__archived_at=None)
+        .first()
     )
     return Standing(user, membership.team, membership.role) if membership else None
 

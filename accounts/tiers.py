@@ -31,4 +31,6 @@ def save_team(actor: User, team: Team) -> None:
     team.save()
     if is_new:
         Membership.objects.create(user=actor, team=team, role=Membership.Role.OWNER)
-    audit.record(actor, "team.create" if is_new else "team.change", team, team, tier=team.tier.name, time_zone=team.time_zone)
+    audit.record(
+        actor, "team.create" if is_new else "team.change", team, team, tier=team.tier.name, time_zone=team.time_zone
+    )

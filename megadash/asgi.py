@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "megadash.settings")
 
@@ -17,7 +19,6 @@ pages = get_asgi_application()
 
 from accounts import secrets
 from usage import headroom
-from usage.proxy import tokenizer
 from usage.proxy.app import Gateway
 from usage.proxy.directory import Directory
 from usage.proxy.exchange import Receive, Scope, Send
@@ -25,7 +26,11 @@ from usage.proxy.limits import Limiter
 from usage.proxy.spool import Spool
 from usage.proxy.upstream import Upstream
 
+logger = logging.getLogger(__name__)
+
 ORPHAN_LOOK_S = 0.25
+# For what must not hold the event loop: looking up an unknown key, counting a very long prompt.
+ASIDE_THREADS = 2
 
 
 class Application:
@@ -42,30 +47,27 @@ class Application:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(ASIDE_THREADS, thread_name_prefix="aside"))
         limiter = Limiter(time.monotonic_ns)
         directory = Directory(limiter, secrets.pepper_from(settings.SECRET_KEY))
-        await asyncio.to_thread(directory.start)
-        await asyncio.to_thread(_warm_up)
+        await asyncio.to_thread(directory.load)
         spool = Spool(settings.SPOOL_DIR, durability=settings.DURABILITY)
         upstream = Upstream()
         self._gateway = Gateway(directory, limiter, spool, upstream)
         headroom.register(limiter)
-        watch = asyncio.create_task(_die_with_parent(os.getppid()))
+        beside = [asyncio.create_task(directory.follow()), asyncio.create_task(_die_with_parent(os.getppid()))]
+        for task in beside:
+            task.add_done_callback(_must_not_end)
+        # What the start made stays for good: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        watch.cancel()
+        for task in beside:
+            task.cancel()
         await upstream.close()
-        await asyncio.to_thread(directory.stop)
         spool.close()
         await send({"type": "lifespan.shutdown.complete"})
-
-
-def _warm_up() -> None:
-    """The tokenizer of all current models is unpacked now; that of the retired ones (50 MB more) when a call needs it."""
-    tokenizer.count(["ready"], "o200k_base")
-    # What the start made stays for good: the collector need not look at it again and again.
-    gc.collect()
-    gc.freeze()
 
 
 async def _die_with_parent(parent: int) -> None:
@@ -73,6 +75,13 @@ async def _die_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         await asyncio.sleep(ORPHAN_LOOK_S)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _must_not_end(task: asyncio.Task[None]) -> None:
+    """A gateway that no longer follows the database would go on admitting revoked keys: better a fresh start."""
+    if not task.cancelled():
+        logger.critical("The gateway cannot go on and starts anew", exc_info=task.exception())
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 application = Application()

@@ -87,10 +87,21 @@ class SignedIn:
     def csv(self, path: str) -> list[dict[str, str]]:
         return list(csv.DictReader(io.StringIO(self.get(path))))
 
+    def make_team(self, name: str, tier: str) -> str:
+        """The address of the new team's pages, without a slash at the end."""
+        form = self.get("/instance/teams/new/")
+        tier_id = found(rf'<option value="(\d+)"[^>]*>{tier}</option>', form)
+        self.submit("/instance/teams/new/", {"name": name, "tier": tier_id, "time_zone": "UTC"})
+        return found(rf'href="(/t/\d+)/overview/"[^>]*><bdi class="name">{html.escape(name)}<', self.get("/instance/teams/"))
+
+    def make_key(self, team: str, name: str) -> str:
+        """Its secret, which only the page after the form shows."""
+        return found(r'id="secret">([^<]+)<', self.submit(f"{team}/keys/new/", {"name": name}))
+
     def submit(self, path: str, fields: Mapping[str, str]) -> str:
         """Fill in the form of that page; what was filled in beforehand stays. Gives the page that follows."""
-        found = re.findall(r'<input[^>]*type="hidden"[^>]*>', self.get(path))
-        hidden = {_attribute(tag, "name"): _attribute(tag, "value") for tag in found}
+        tags = re.findall(r'<input[^>]*type="hidden"[^>]*>', self.get(path))
+        hidden = {_attribute(tag, "name"): _attribute(tag, "value") for tag in tags}
         data = urllib.parse.urlencode({**hidden, **fields}).encode()
         headers = {"referer": self._product.url + path}
         return self._open(urllib.request.Request(self._product.url + path, data, headers))
@@ -120,6 +131,12 @@ def eventually(look: Callable[[], Seen], is_right: Callable[[Seen], bool], patie
     return seen
 
 
+def found(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    assert match, f"{pattern} is not in:\n{text[-6000:]}"
+    return html.unescape(match[1])
+
+
 def _yesterday_s() -> int:
     """Not today's midnight: the test may run across it."""
     return int(time.time()) - 86_400
@@ -132,5 +149,5 @@ def _nano_usd(digits: str) -> int:
 
 
 def _attribute(tag: str, name: str) -> str:
-    found = re.search(rf'\b{name}="([^"]*)"', tag)
-    return html.unescape(found[1]) if found else ""
+    match = re.search(rf'\b{name}="([^"]*)"', tag)
+    return html.unescape(match[1]) if match else ""

@@ -111,7 +111,9 @@ def test_the_list_says_who_is_live_revoked_and_expired_and_when_each_was_last_us
 
 
 def test_the_list_of_500_keys_costs_as_many_queries_as_one(client, ada, django_assert_num_queries) -> None:
-    ApiKey.objects.bulk_create(ApiKey(team=ada, name=f"key {number}", digest=f"{number:064}", redacted="sk…") for number in range(500))
+    ApiKey.objects.bulk_create(
+        ApiKey(team=ada, name=f"key {number}", digest=f"{number:064}", redacted="sk…") for number in range(500)
+    )
     client.get(f"/t/{ada.pk}/keys/")
     with django_assert_num_queries(5):
         client.get(f"/t/{ada.pk}/keys/")
@@ -133,7 +135,9 @@ def test_the_line_turns_green_when_the_first_call_lands(client, ada) -> None:
 def test_new_limits_of_a_tier_reach_the_gateways_change_feed_and_the_trail(administrator, ada) -> None:
     tier = ada.tier
     Change.objects.all().delete()
-    answer = administrator.post(f"/instance/tiers/{tier.pk}/", {"name": tier.name, "requests_per_minute": "75", "tokens_per_minute": ""})
+    answer = administrator.post(
+        f"/instance/tiers/{tier.pk}/", {"name": tier.name, "requests_per_minute": "75", "tokens_per_minute": ""}
+    )
     assert answer["location"] == "/instance/tiers/"
     tier.refresh_from_db()
     assert (tier.requests_per_minute, tier.tokens_per_minute, tier.concurrent_requests) == (75, None, None)
@@ -187,7 +191,9 @@ def test_a_receipt_of_a_fallback_lists_its_attempts(client, ada) -> None:
     key, _ = rows.key(ada)
     call = rows.event(key, timezone.now())
     event = UsageEvent.objects.get()
-    UsageAttempt.objects.create(event=event, position=0, model="gpt-4o", provider="OpenAI", status=503, error_code="overloaded", latency_us=5000)
+    UsageAttempt.objects.create(
+        event=event, position=0, model="gpt-4o", provider="OpenAI", status=503, error_code="overloaded", latency_us=5000
+    )
     seen = client.get(f"/t/{ada.pk}/calls/{call}/").content.decode()
     assert "overloaded" in seen
     assert "1 attempt" in seen

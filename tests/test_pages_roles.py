@@ -74,7 +74,9 @@ def test_grace_finds_nothing_of_adas(page, ada) -> None:
     assert grace.get(page.format(**ada)).status_code == 404
 
 
-@pytest.mark.parametrize("page", ["/t/{team}/calls/{call}/", "/t/{team}/keys/{key}/revoke/", "/t/{team}/keys/{key}/first-call/"])
+@pytest.mark.parametrize(
+    "page", ["/t/{team}/calls/{call}/", "/t/{team}/keys/{key}/revoke/", "/t/{team}/keys/{key}/first-call/"]
+)
 def test_adas_objects_are_not_found_below_graces_own_team(page, ada) -> None:
     graces = rows.team("Grace's team", "Pro")
     grace = as_role(Role.OWNER, graces)

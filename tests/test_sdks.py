@@ -246,8 +246,10 @@ def used_of(event: dict[str, str]) -> Used:
 
 
 def used_by(entry: dict[str, Any]) -> Used | None:
-    """An entry of aimock's journal holds the fixture that it answered with, and that its usage."""
+    """An entry of aimock's journal holds the fixture that it answered with, and that its usage. Its embeddings use nothing."""
     fixture = entry["response"]["fixture"]
+    if entry["path"] == "/v1/embeddings":
+        return Used(entry["body"]["model"], 0, 0)
     usage = fixture["response"].get("usage") if fixture and entry["response"]["status"] == 200 else None
     return Used(entry["body"]["model"], usage["prompt_tokens"], usage.get("completion_tokens", 0)) if usage else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plotly import graph_objects
+from plotly import graph_objects  # type: ignore[import-untyped]
 
 from usage.reports.span import Span
 from usage.reports.spend import Breakdown, Series
@@ -15,8 +15,10 @@ OTHER_COLOUR = "mo"
 NANO_A_USD = 1_000_000_000
 
 
-def stacked_bars(breakdown: Breakdown, metric: str, colours: Mapping[str, str], other: str, so_far: str) -> dict[str, Any]:
-    """Cost or tokens by model over time, as the figure's JSON. `other` and `so_far` are words in the reader's language."""
+def stacked_bars(
+    breakdown: Breakdown, metric: str, colours: Mapping[str, str], other: str, so_far: str
+) -> dict[str, Any]:
+    """Cost or tokens by model over time, as JSON. `other` and `so_far` are words in the reader's language."""
     figure = graph_objects.Figure(layout=_layout(breakdown.span, metric, so_far))
     x = _instants(breakdown.span)
     for series in reversed(_top(_ranked(breakdown, metric), other)):

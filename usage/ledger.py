@@ -57,7 +57,7 @@ def record(entries: Sequence[Entry], prices: catalog.PriceBook | None = None) ->
 
     Raises django.db.DataError or IntegrityError for a row that no database would take.
     """
-    prices = prices or catalog.price_versions()
+    prices = catalog.price_versions() if prices is None else prices
     bills = {entry.id: bill(entry, prices) for entry in entries}
     with transaction.atomic():
         fresh_ids = _insert_events([_event_row(bills[entry.id]) for entry in _first_of_each(entries)])
@@ -267,7 +267,8 @@ def _insert_events_postgresql(rows: list[tuple[Any, ...]]) -> set[bytes]:
         cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS new_events (LIKE {table}) ON COMMIT DELETE ROWS")
         # Of an earlier batch in the same transaction.
         cursor.execute("DELETE FROM new_events")
-        with cursor.copy(f"COPY new_events ({columns}) FROM STDIN") as copy:
+        # Django wraps the errors of all statements but this one: a row that is refused must raise its DataError.
+        with connection.wrap_database_errors, cursor.copy(f"COPY new_events ({columns}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
         cursor.execute(
@@ -317,7 +318,7 @@ def _upsert(model: type_, rows: dict[tuple[Any, ...], list[int]]) -> None:
         if connection.vendor == "postgresql":
             cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS new_{table} (LIKE {table}) ON COMMIT DELETE ROWS")
             cursor.execute(f"DELETE FROM new_{table}")
-            with cursor.copy(f"COPY new_{table} ({_quoted(columns)}) FROM STDIN") as copy:
+            with connection.wrap_database_errors, cursor.copy(f"COPY new_{table} ({_quoted(columns)}) FROM STDIN") as copy:
                 for row in ordered:
                     copy.write_row(row)
             chosen = f"SELECT {_quoted(columns)} FROM new_{table} ORDER BY {_quoted(keys)}"

@@ -19,7 +19,7 @@ from itertools import zip_longest
 from pathlib import Path
 from struct import Struct as Packing
 
-from django.db import DatabaseError, DataError, Error, IntegrityError, close_old_connections
+from django.db import DataError, Error, IntegrityError, close_old_connections
 
 from usage import catalog, frames, ledger
 
@@ -108,8 +108,6 @@ class Shipper:
             try:
                 ledger.record([entry], prices)
             except POISON as error:
-                if isinstance(error, DatabaseError):
-                    close_old_connections()
                 self._bury(entry, error)
 
     def _bury(self, entry: ledger.Entry, error: Exception) -> None:

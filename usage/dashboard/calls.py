@@ -22,7 +22,8 @@ def call_list(request: HttpRequest, standing: Standing) -> HttpResponse:
     before = request.GET.get("before")
     page = calls.newest(scope, _owner(standing), calls.A_PAGE, _read_id(before) if before else None)
     here = reverse("calls", args=[standing.team.pk]) if standing.team else reverse("instance-calls")
-    context = {"page": page, "zone": scope.zone, "colours": colours.by_model(), "here": here, "is_older": bool(before)}
+    shown = colours.of(call.served_model for call in page.calls)
+    context = {"page": page, "zone": scope.zone, "colours": shown, "here": here, "is_older": bool(before)}
     return render(request, "dashboard/calls.html", context)
 
 
@@ -32,7 +33,9 @@ def receipt(request: HttpRequest, standing: Standing, request_id: str) -> HttpRe
     found = calls.receipt(scope, _owner(standing), _read_id(request_id))
     if found is None:
         raise Http404
-    return render(request, "dashboard/receipt.html", {"receipt": found, "call": found.event, "zone": scope.zone, "colours": colours.by_model()})
+    shown = colours.of([found.event.served_model])
+    context = {"receipt": found, "call": found.event, "zone": scope.zone, "colours": shown}
+    return render(request, "dashboard/receipt.html", context)
 
 
 def _owner(standing: Standing) -> int | None:

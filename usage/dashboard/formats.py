@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, ngettext, pgettext
 
 NANO_A_USD = Decimal(1_000_000_000)
 MINUS = "−"
@@ -30,7 +30,9 @@ def exact_money(nano_usd: int | None) -> str:
     """Every digit down to the nano-dollar, without the zeros at the end."""
     if nano_usd is None:
         return DASH
-    return f"{MINUS if nano_usd < 0 else ''}${_at_least_cents(abs(Decimal(nano_usd)) / NANO_A_USD)}" if nano_usd else "$0"
+    return (
+        f"{MINUS if nano_usd < 0 else ''}${_at_least_cents(abs(Decimal(nano_usd)) / NANO_A_USD)}" if nano_usd else "$0"
+    )
 
 
 def unit_price(usd: Decimal | None) -> str:
@@ -109,4 +111,13 @@ def ago(moment: datetime | None, now: datetime | None = None) -> str:
         return gettext("now")
     if passed < timedelta(days=2):
         return gettext("%(span)s ago") % {"span": wait(passed.total_seconds())}
-    return date_format(timezone.localtime(moment), "j M Y")
+    return full_day(timezone.localtime(moment))
+
+
+def day(moment: datetime) -> str:
+    """`19 Nov`, in the reader's language."""
+    return date_format(moment, pgettext("date format", "j M"))
+
+
+def full_day(moment: datetime) -> str:
+    return date_format(moment, pgettext("date format", "j M Y"))

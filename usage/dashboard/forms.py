@@ -98,7 +98,11 @@ class TeamForm(ModelForm):
         if self.instance.pk:
             del self.fields["time_zone"]
         else:
-            zones = sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "posix/", "right/")))
+            zones = sorted(
+                zone
+                for zone in available_timezones()
+                if "/" in zone and not zone.startswith(("Etc/", "posix/", "right/"))
+            )
             self.fields["time_zone"].widget = forms.Select(choices=[(zone, zone) for zone in ("UTC", *zones)])
         mark_errors(self)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Any, Concatenate, ParamSpec
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.cache import cache
@@ -14,7 +14,6 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control
 
 from accounts import policy
-from accounts.models import User
 from accounts.policy import Action, Standing
 from usage.models import Provider
 
@@ -28,7 +27,12 @@ def context(request: HttpRequest) -> dict[str, Any]:
     standing = getattr(request, "standing", None)
     if standing is None:
         return {}
-    return {"standing": standing, "team": standing.team, "teams": policy.teams_of(standing.user), "sandbox": uses_sandbox()}
+    return {
+        "standing": standing,
+        "team": standing.team,
+        "teams": policy.teams_of(standing.user),
+        "sandbox": uses_sandbox(),
+    }
 
 
 def in_team(action: Action) -> Callable[[Callable[Concatenate[HttpRequest, Standing, P], HttpResponse]], Any]:
@@ -39,7 +43,7 @@ def in_team(action: Action) -> Callable[[Callable[Concatenate[HttpRequest, Stand
         def page(request: HttpRequest, team_id: int, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             if not request.user.is_authenticated:
                 return to_sign_in(request)
-            return _show(request, policy.standing_in(cast("User", request.user), team_id), action, view, *args, **kwargs)
+            return _show(request, policy.standing_in(request.user, team_id), action, view, *args, **kwargs)
 
         return page
 
@@ -53,14 +57,19 @@ def on_instance(view: Callable[Concatenate[HttpRequest, Standing, P], HttpRespon
     def page(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         if not request.user.is_authenticated:
             return to_sign_in(request)
-        standing = policy.standing_on_instance(cast("User", request.user))
+        standing = policy.standing_on_instance(request.user)
         return _show(request, standing, Action.MANAGE_PLATFORM, view, *args, **kwargs)
 
     return page
 
 
 def _show(
-    request: HttpRequest, standing: Standing | None, action: Action, view: Callable[..., HttpResponse], *args: Any, **kwargs: Any
+    request: HttpRequest,
+    standing: Standing | None,
+    action: Action,
+    view: Callable[..., HttpResponse],
+    *args: Any,
+    **kwargs: Any,
 ) -> HttpResponse:
     if standing is None or not standing.may(action):
         raise Http404

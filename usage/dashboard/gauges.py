@@ -64,12 +64,12 @@ def of_team(team: Team | None) -> list[Bar]:
     """The three limits of the team's tier. Without a limiter here the limits are known and the rest is not."""
     if team is None:
         return []
-    names = {
+    names: dict[headroom.LimitName, str] = {
         "requests": gettext("Requests per minute"),
         "tokens": gettext("Tokens per minute"),
         "concurrent": gettext("Concurrent requests"),
     }
-    limits = {
+    limits: dict[headroom.LimitName, int | None] = {
         "requests": team.tier.requests_per_minute,
         "tokens": team.tier.tokens_per_minute,
         "concurrent": team.tier.concurrent_requests,
@@ -99,7 +99,8 @@ def refusal_text(refusal: dict[str, Any]) -> str:
         return f"{text} {gettext('It is larger than the limit and would never have fitted.')}"
     if refusal.get("retry_after_ms") is None:
         return text
-    return f"{text} {gettext('It would have fitted %(span)s later.') % {'span': formats.duration(refusal['retry_after_ms'] * 1000)}}"
+    later = formats.duration(refusal["retry_after_ms"] * 1000)
+    return f"{text} {gettext('It would have fitted %(span)s later.') % {'span': later}}"
 
 
 def _bar(name: str, limit: int | None, gauge: headroom.Gauge | None) -> Bar:

@@ -28,7 +28,11 @@ def key_list(request: HttpRequest, standing: Standing) -> HttpResponse:
     now = timezone.now()
     live = [key for key in found if key.is_live(now)]
     gone = [key for key in found if not key.is_live(now)]
-    return render(request, "dashboard/keys.html", {"keys": [*live, *gone], "live_count": len(live), "gone_count": len(gone), "now": now})
+    return render(
+        request,
+        "dashboard/keys.html",
+        {"keys": [*live, *gone], "live_count": len(live), "gone_count": len(gone), "now": now},
+    )
 
 
 @in_team(Action.MANAGE_OWN_KEYS)
@@ -54,7 +58,9 @@ def made(request: HttpRequest, standing: Standing, key_id: int) -> HttpResponse:
     if not fresh or fresh["id"] != key.pk:
         return redirect("keys", key.team_id)
     secret = vault.open_sealed(fresh["sealed"], BOUND_TO.format(key.pk))
-    return render(request, "dashboard/key_made.html", {"key": key, "secret": secret, **snippets.context(request, secret)})
+    return render(
+        request, "dashboard/key_made.html", {"key": key, "secret": secret, **snippets.context(request, secret)}
+    )
 
 
 @in_team(Action.MANAGE_OWN_KEYS)
@@ -70,7 +76,9 @@ def revoke(request: HttpRequest, standing: Standing, key_id: int) -> HttpRespons
     if request.method != "POST":
         return render(request, "dashboard/key_revoke.html", {"key": key})
     keys.revoke(standing.user, key, timezone.now())
-    messages.success(request, gettext("%(name)s is revoked. Calls with it are refused within two seconds.") % {"name": key.name})
+    messages.success(
+        request, gettext("%(name)s is revoked. Calls with it are refused within two seconds.") % {"name": key.name}
+    )
     return redirect("keys", key.team_id)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from django import template
 from django.templatetags.static import static
-from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -76,8 +75,8 @@ def known(formatted: str, reason: str) -> str | SafeString:
 def curve(
     values: Sequence[float], width: int, height: int, beside: Sequence[float] = (), tone: str = "", length: int = 2
 ) -> SafeString:
-    """A small line without axes. `beside` is drawn dashed, at the same scale. Both begin at the left; `length` leaves room
-    for what is still to come."""
+    """A small line without axes, from the left. `beside` is dashed, at the same scale; `length` leaves room for what is
+    still to come."""
     length = max(len(values), len(beside), length)
     top = max((*values, *beside, 1e-12))
     line, dashed = (_points(series, length, top, width, height) for series in (values, beside))
@@ -121,7 +120,17 @@ def first_start(span: Span) -> datetime:
 def moment(at: datetime, zone: Any) -> str:
     """Day and time in a team's zone."""
     local = at.astimezone(zone)
-    return f"{date_format(local, 'j M')} {local:%H:%M:%S}"
+    return f"{formats.day(local)} {local:%H:%M:%S}"
+
+
+@register.filter(expects_localtime=True)
+def day(at: datetime) -> str:
+    return formats.day(at)
+
+
+@register.filter(expects_localtime=True)
+def full_day(at: datetime) -> str:
+    return formats.full_day(at)
 
 
 @register.simple_tag

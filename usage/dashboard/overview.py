@@ -47,7 +47,11 @@ def live(request: HttpRequest, standing: Standing) -> HttpResponse:
     now = timezone.now()
     seen, was_empty = request.GET.get("seen"), "empty" in request.GET
     if seen == pulse.of(scope_of(standing.team), now):
-        return render(request, "dashboard/live.html", _frame_of_live(request, standing, now) | {"pulse": seen, "is_empty": was_empty})
+        return render(
+            request,
+            "dashboard/live.html",
+            _frame_of_live(request, standing, now) | {"pulse": seen, "is_empty": was_empty},
+        )
     context = _everything(request, standing)
     if was_empty and not context["is_empty"]:
         answer = render(request, "dashboard/overview.html", context)
@@ -63,7 +67,7 @@ def figure(request: HttpRequest, standing: Standing) -> HttpResponse:
     chosen, metric = _chosen(request)
     scope = scope_of(standing.team)
     breakdown = spend.by_model(scope, span_of(chosen, timezone.now(), scope.zone))
-    drawn = charts.stacked_bars(breakdown, metric, colours.by_model(), gettext("other"), gettext("so far"))
+    drawn = charts.stacked_bars(breakdown, metric, _colours(breakdown), gettext("other"), gettext("so far"))
     return JsonResponse(drawn)
 
 
@@ -115,7 +119,7 @@ def _everything(request: HttpRequest, standing: Standing) -> dict[str, Any]:
         "ranked": _ranked(breakdown, metric),
         "leaders": _leaders(standing, span),
         "calls": calls.newest(scope, own_calls_of, LATEST_CALLS).calls if standing.sees_calls else [],
-        "colours": colours.by_model(),
+        "colours": _colours(breakdown),
         **(snippets.context(request) if is_empty else {}),
     }
 
@@ -125,12 +129,18 @@ def _ranked(breakdown: spend.Breakdown, metric: str) -> list[spend.Series]:
     return [series for series in sorted(breakdown.series, key=by) if series.calls or series.tokens_before]
 
 
+def _colours(breakdown: spend.Breakdown) -> dict[str, str]:
+    return colours.of(series.name for series in breakdown.series)
+
+
 def _leaders(standing: Standing, span: Any) -> list[spend.Series]:
     if standing.team is None:
         return spend.top_teams(scope_of(None), span)
     if not standing.sees_keys:
         return []
-    return spend.top_keys(scope_of(standing.team), span, None if standing.may(Action.MANAGE_ALL_KEYS) else standing.user.pk)
+    return spend.top_keys(
+        scope_of(standing.team), span, None if standing.may(Action.MANAGE_ALL_KEYS) else standing.user.pk
+    )
 
 
 def _frame_of_live(request: HttpRequest, standing: Standing, now: datetime) -> dict[str, Any]:
@@ -167,7 +177,7 @@ def _links(standing: Standing, chosen: Range, metric: str) -> dict[str, str]:
     }
 
 
-def _curves(report: today.Today) -> dict[str, list[float]]:
+def _curves(report: today.Today) -> dict[str, list[int]]:
     until = report.position + 1
     day, week_ago = report.today, report.last_week
     return {

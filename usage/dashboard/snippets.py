@@ -60,6 +60,8 @@ def context(request: HttpRequest, secret: str = "<your key>") -> dict[str, Any]:
 
 def _a_model() -> str:
     """A chat model that some provider answers for."""
-    names = Model.objects.filter(enabled=True, kind=Model.Kind.CHAT, routes__enabled=True, routes__provider__enabled=True)
+    names = Model.objects.filter(
+        enabled=True, kind=Model.Kind.CHAT, routes__enabled=True, routes__provider__enabled=True
+    )
     served = set(names.values_list("name", flat=True))
     return next((name for name in PREFERRED if name in served), min(served, default=ANY_MODEL))

@@ -30,7 +30,9 @@ def tier_edit(request: HttpRequest, standing: Standing, tier_id: int | None = No
     form = TierForm(request.POST or None, instance=tier)
     if request.method == "POST" and form.is_valid():
         tiers.save(standing.user, form.save(commit=False))
-        messages.success(request, gettext("%(name)s is saved. Its limits hold within two seconds.") % {"name": tier.name})
+        messages.success(
+            request, gettext("%(name)s is saved. Its limits hold within two seconds.") % {"name": tier.name}
+        )
         return redirect("tiers")
     return render(request, "dashboard/tier.html", {"form": form, "tier": tier})
 

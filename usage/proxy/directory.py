@@ -1,6 +1,6 @@
 """Keys, tiers, models and routes in memory, so that a call needs no database.
 
-A thread of its own asks the change feed once a second for what changed since its last look: a revoked key stops within two
+A thread beside the event loop asks the change feed once a second for what changed since its last look: a revoked key stops within two
 seconds. With the database away, what is known stays known.
 """
 
@@ -13,12 +13,11 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from django.db import Error, close_old_connections, connections
+from django.db import Error, close_old_connections
 from django.utils import timezone
 
 from accounts import secrets
@@ -90,11 +89,9 @@ class Directory:
         self._targets: dict[str, list[Target]] = {}
         self._unknown: dict[str, float] = {}
         self._lookups: dict[str, asyncio.Future[Caller | None]] = {}
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="directory")
         # A look-up that read a key before it was revoked must not put it back after the feed took it away.
         self._callers_lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._is_away = False
         self._seen: dict[int, datetime] = {}
         self._looked_until = datetime.min.replace(tzinfo=UTC)
         self._rebuilt_at = 0.0
@@ -120,7 +117,7 @@ class Directory:
         digest = secrets.digest(secret, self._pepper)
         asked = self._lookups.get(digest)
         if asked is None:
-            asked = asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, digest)
+            asked = asyncio.get_running_loop().run_in_executor(None, self._look_up, digest)
             self._lookups[digest] = asked
             asked.add_done_callback(lambda _: self._lookups.pop(digest, None))
         try:
@@ -141,17 +138,32 @@ class Directory:
 
     # Following the database -------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Loads everything, then follows. Raises django.db.Error."""
+    def load(self) -> None:
+        """Everything, once, before `follow`. Raises django.db.Error."""
         self._rebuild()
-        self._thread = threading.Thread(target=self._follow, name="directory-feed", daemon=True)
-        self._thread.start()
 
-    def stop(self) -> None:
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+    async def follow(self) -> None:
+        """Until cancelled. The looking is done beside the event loop, in a thread that other work shares."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.to_thread(self.look_again)
+
+    def look_again(self) -> None:
+        """One look; a database that is away is said once, and leaves what is known as it is."""
+        try:
+            if time.monotonic() - self._rebuilt_at > REBUILD_EVERY_S:
+                self._rebuild()
+            else:
+                self.look()
+        except Error as error:
+            if not self._is_away:
+                logger.error("The database is away, known keys keep working: %s", error)
+            self._is_away = True
+            close_old_connections()
+            return
+        if self._is_away:
+            logger.warning("The database is back")
+            self._is_away = False
 
     def look(self) -> None:
         """One look at the change feed."""
@@ -163,25 +175,6 @@ class Directory:
         # Only now: a change that could not be read up must be seen again at the next look.
         self._seen = {id_: changed_at for id_, _, _, changed_at in changes}
         self._looked_until = max([self._looked_until, *self._seen.values()])
-
-    def _follow(self) -> None:
-        was_away = False
-        while not self._stopping.wait(LOOK_EVERY_S):
-            try:
-                if time.monotonic() - self._rebuilt_at > REBUILD_EVERY_S:
-                    self._rebuild()
-                else:
-                    self.look()
-            except Error as error:
-                if not was_away:
-                    logger.error("The database is away, known keys keep working: %s", error)
-                was_away = True
-                close_old_connections()
-                continue
-            if was_away:
-                logger.warning("The database is back")
-                was_away = False
-        connections.close_all()
 
     def _rebuild(self) -> None:
         now = timezone.now()

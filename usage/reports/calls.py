@@ -38,7 +38,9 @@ def visible(scope: Scope, owner_id: int | None) -> QuerySet[UsageEvent]:
     if not scope.is_instance:
         events = events.filter(team_id=scope.team_id)
     if owner_id is not None:
-        events = events.filter(key_id__in=ApiKey.objects.filter(team_id=scope.team_id, created_by=owner_id).values("pk"))
+        events = events.filter(
+            key_id__in=ApiKey.objects.filter(team_id=scope.team_id, created_by=owner_id).values("pk")
+        )
     return events
 
 

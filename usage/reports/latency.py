@@ -36,7 +36,9 @@ def recent(scope: Scope, now: datetime) -> dict[str, Pace]:
     bins: defaultdict[tuple[str, int], dict[int, int]] = defaultdict(dict)
     for row in rows.order_by().values("kind", "day", "bin").annotate(sum=Sum("calls")):
         bins[row["kind"], row["day"]][row["bin"]] = int(row["sum"])
-    return {kind: _pace({day: bins[kind, day] for day in range(today - DAYS_SHOWN + 1, today + 1)}, today) for kind in KINDS}
+    return {
+        kind: _pace({day: bins[kind, day] for day in range(today - DAYS_SHOWN + 1, today + 1)}, today) for kind in KINDS
+    }
 
 
 def _pace(bins_by_day: Mapping[int, Mapping[int, int]], today: int) -> Pace:

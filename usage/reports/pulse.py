@@ -15,6 +15,8 @@ def of(scope: Scope, now: datetime) -> str:
     Not the newest event's id: ids follow the start of a call, and a long call that began first may be recorded last.
     """
     today = day_of(now, scope.zone)
-    rows = DayModelBucket.objects.filter(zone=scope.zone.key, team_id=scope.team_id, day__gte=today - 1, day__lte=today + 1)
+    rows = DayModelBucket.objects.filter(
+        zone=scope.zone.key, team_id=scope.team_id, day__gte=today - 1, day__lte=today + 1
+    )
     sums = rows.aggregate(calls=measures.CALLS, cost=measures.COST)
     return f"{slot_of(now)}-{int(sums['calls'])}-{int(sums['cost'])}"

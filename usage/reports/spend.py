@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,7 +104,9 @@ def top_keys(scope: Scope, span: Span, owner_id: int | None = None) -> list[Seri
 
 def top_teams(scope: Scope, span: Span) -> list[Series]:
     """The teams of the instance that spent most."""
-    rows = _in_scope(QuarterBucket.objects.all() if span.by_hour else DayModelBucket.objects.filter(team_id__gt=0), scope, span)
+    rows = _in_scope(
+        QuarterBucket.objects.all() if span.by_hour else DayModelBucket.objects.filter(team_id__gt=0), scope, span
+    )
     leaders = _leaders(rows, "team_id", span)
     teams = Team.objects.in_bulk([leader.url_id for leader in leaders])
     for leader in leaders:
@@ -113,8 +114,10 @@ def top_teams(scope: Scope, span: Span) -> list[Series]:
     return leaders
 
 
-def _model_rows(scope: Scope, span: Span) -> Iterable[dict[str, Any]]:
-    rows: QuerySet[Any] = QuarterBucket.objects.all() if span.by_hour else DayModelBucket.objects.filter(team_id=scope.team_id)
+def _model_rows(scope: Scope, span: Span) -> Any:
+    rows: QuerySet[Any] = (
+        QuarterBucket.objects.all() if span.by_hour else DayModelBucket.objects.filter(team_id=scope.team_id)
+    )
     return (
         _in_scope(rows, scope, span)
         .order_by()
@@ -131,7 +134,9 @@ def _model_rows(scope: Scope, span: Span) -> Iterable[dict[str, Any]]:
 
 
 def _key_rows(scope: Scope, span: Span) -> QuerySet[Any]:
-    rows: QuerySet[Any] = QuarterBucket.objects.all() if span.by_hour else DayKeyBucket.objects.filter(team_id=scope.team_id)
+    rows: QuerySet[Any] = (
+        QuarterBucket.objects.all() if span.by_hour else DayKeyBucket.objects.filter(team_id=scope.team_id)
+    )
     return _in_scope(rows, scope, span).filter(key_id__gt=0)
 
 
@@ -143,13 +148,16 @@ def _in_scope(rows: QuerySet[Any], scope: Scope, span: Span) -> QuerySet[Any]:
         rows = rows.filter(zone=scope.zone.key)
     elif not scope.is_instance:
         rows = rows.filter(team_id=scope.team_id)
-    return rows.annotate(bucket=F(column))
+    named: QuerySet[Any] = rows.annotate(bucket=F(column))
+    return named
 
 
 def _leaders(rows: QuerySet[Any], by: str, span: Span) -> list[Series]:
     """First who they are, then only their rows: a team may have 500 keys."""
     present = rows.filter(bucket__gte=span.first)
-    ranked = present.order_by().values(by).annotate(cost=measures.COST, calls=measures.CALLS).order_by("-cost", "-calls", by)
+    ranked = (
+        present.order_by().values(by).annotate(cost=measures.COST, calls=measures.CALLS).order_by("-cost", "-calls", by)
+    )
     ids = [row[by] for row in ranked[:MOST_LEADERS]]
     found = {row_id: _empty_series(f"#{row_id}", span, row_id) for row_id in ids}
     sums = rows.filter(**{f"{by}__in": ids}).order_by().values("bucket", by)

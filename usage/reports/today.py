@@ -94,7 +94,7 @@ def _curve(scope: Scope, day: int) -> Curve:
     return Curve(first, slot_of(midnight(day + 1, scope.zone)) - first)
 
 
-def _quarter_rows(scope: Scope, curves: Iterable[Curve]) -> Iterable[dict[str, Any]]:
+def _quarter_rows(scope: Scope, curves: Iterable[Curve]) -> Any:
     rows = QuarterBucket.objects.all() if scope.is_instance else QuarterBucket.objects.filter(team_id=scope.team_id)
     spans = Q()
     for curve in curves:
@@ -124,7 +124,9 @@ def _place(row: dict[str, Any], curve: Curve, position: int) -> None:
 
 def _add_months(report: Today, scope: Scope, today: int, month_ago: date, rest: Curve) -> None:
     first, first_before = _day_number(report.now.date().replace(day=1)), _day_number(month_ago.replace(day=1))
-    rows = DayModelBucket.objects.filter(zone=scope.zone.key, team_id=scope.team_id, day__gte=first_before, day__lte=today)
+    rows = DayModelBucket.objects.filter(
+        zone=scope.zone.key, team_id=scope.team_id, day__gte=first_before, day__lte=today
+    )
     costs = {row["day"]: int(row["cost"]) for row in rows.order_by().values("day").annotate(cost=measures.COST)}
     report.month_days = [costs.get(day, 0) for day in range(first, today + 1)]
     report.last_month_days = [costs.get(day, 0) for day in range(first_before, first)]

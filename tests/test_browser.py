@@ -1,0 +1,209 @@
+"""A real browser on the running product: what a person sees, how fast, and that nothing goes wrong unseen."""
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import openai
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from bench.product import ROOT
+from tests.product import ADMIN_EMAIL, ADMIN_PASSWORD, Running, SignedIn, found
+
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
+# Its sandbox needs rights that a container does not give; the rest keeps it from calling home.
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+SHOWN_WITHIN_MS = 2_000
+THEMES = ("light", "dark")
+PHONE_PX = 390
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None and os.environ.get("CI") != "true", reason="no Chromium on PATH: " + ", ".join(NAMES)
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    assert CHROMIUM, "CI must have a Chromium for the browser tests"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def team(product: Running) -> str:
+    """Ada's team, with a call to look at: the address of its pages."""
+    grace = SignedIn(product)
+    address = grace.make_team("Ada's browsing team", "Basic")
+    product.recorded({call(product, grace.make_key(address, "first"), "gpt-4")})
+    return address
+
+
+class Watched:
+    """A page that remembers what went wrong on it: errors, blocked content, requests to other hosts."""
+
+    def __init__(self, page: Page, product: Running) -> None:
+        self.page, self.product = page, product
+        self.wrong: list[str] = []
+        page.on("console", self._note_message)
+        page.on("pageerror", lambda error: self.wrong.append(f"exception: {error}"))
+        page.on("request", self._note_request)
+        page.on("response", self._note_answer)
+
+    def _note_message(self, message: object) -> None:
+        """Violations of the content security policy arrive here too, as errors."""
+        kind, text = message.type, message.text  # type: ignore[attr-defined]
+        if kind in ("error", "warning"):
+            self.wrong.append(f"{kind}: {text}")
+
+    def _note_request(self, request: object) -> None:
+        url = request.url  # type: ignore[attr-defined]
+        if not url.startswith((self.product.url, "data:", "blob:")):
+            self.wrong.append(f"request to another host: {url}")
+
+    def _note_answer(self, answer: object) -> None:
+        if answer.status >= 400:  # type: ignore[attr-defined]
+            self.wrong.append(f"{answer.status}: {answer.url}")  # type: ignore[attr-defined]
+
+    def sign_in(self) -> Page:
+        page = self.page
+        page.goto(f"{self.product.url}/accounts/login/")
+        page.get_by_label("E-mail").fill(ADMIN_EMAIL)
+        page.get_by_label("Password").fill(ADMIN_PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url("**/overview/**")
+        return page
+
+
+@pytest.fixture
+def watched(browser: Browser, product: Running) -> Iterator[Callable[..., Watched]]:
+    """Opens a page in a profile of its own; at the end nothing may have gone wrong on any."""
+    contexts: list[BrowserContext] = []
+    opened: list[Watched] = []
+
+    def open_(**options: object) -> Watched:
+        contexts.append(browser.new_context(locale="en-GB", **options))  # type: ignore[arg-type]
+        opened.append(Watched(contexts[-1].new_page(), product))
+        return opened[-1]
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert [wrong for each in opened for wrong in each.wrong] == []
+
+
+def test_a_key_made_in_the_browser_works_and_its_call_is_on_the_overview_within_two_seconds(
+    watched: Callable[..., Watched], product: Running, team: str
+) -> None:
+    opened = watched(permissions=["clipboard-read", "clipboard-write"])
+    page = opened.sign_in()
+
+    page.goto(f"{product.url}{team}/keys/")
+    page.get_by_role("link", name="Create key").first.click()
+    dialog = page.locator("#dialog")
+    dialog.get_by_label("Name").fill("Ada's browser")
+    dialog.get_by_role("button", name="Create key").click()
+    secret = dialog.locator("#secret").inner_text()
+    dialog.get_by_role("button", name="Copy").first.click()
+    expect(dialog.get_by_role("button", name="Copied").first).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == secret
+
+    page.goto(f"{product.url}{team}/overview/")
+    spent = page.locator("#today b.big").first
+    spent_before = spent.inner_text()
+    page.evaluate("window.neverReloaded = true")
+    request_id = call(product, secret, "gpt-4-32k")
+    ended_at = time.monotonic()
+    row = page.locator("tr", has=page.locator(f"#{request_id}"))
+    expect(row).to_contain_text("gpt-4-32k", timeout=SHOWN_WITHIN_MS)
+    expect(row).to_contain_text("$", timeout=SHOWN_WITHIN_MS)
+    expect(spent).not_to_have_text(spent_before, timeout=SHOWN_WITHIN_MS)
+    assert (time.monotonic() - ended_at) * 1_000 < SHOWN_WITHIN_MS
+    assert page.evaluate("window.neverReloaded") is True
+
+    row.get_by_role("link").first.click()
+    expect(page.get_by_text(request_id)).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_every_page_is_drawn_in_both_themes(
+    watched: Callable[..., Watched], product: Running, team: str, theme: str
+) -> None:
+    page = watched(color_scheme=theme).sign_in()
+    for address in (*pages_of(team), receipt_of(page, product, team)):
+        page.goto(product.url + address)
+        expect(page.locator("html")).to_have_attribute("data-bs-theme", theme)
+        expect(page.locator("h1")).to_be_visible()
+        lightness = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).slice(0, 3).map(Number)")
+        assert (sum(lightness) > 3 * 128) == (theme == "light"), f"{address}: {lightness}"
+    page.goto(f"{product.url}{team}/overview/")
+    expect(page.locator(".chart .bars path").first).to_be_attached()
+
+
+def test_nothing_scrolls_sideways_on_a_phone(watched: Callable[..., Watched], product: Running, team: str) -> None:
+    opened = watched(viewport={"width": PHONE_PX, "height": 844}, has_touch=True)
+    opened.page.goto(f"{product.url}/accounts/login/")
+    assert overhang_px(opened.page) == 0
+    page = opened.sign_in()
+    for address in (*pages_of(team), receipt_of(page, product, team)):
+        page.goto(product.url + address)
+        expect(page.locator("h1")).to_be_visible()
+        page.wait_for_load_state("load")
+        assert overhang_px(page) == 0, address
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: npm's packages for the tests")
+@pytest.mark.parametrize("theme", THEMES)
+def test_axe_finds_nothing_serious(watched: Callable[..., Watched], product: Running, team: str, theme: str) -> None:
+    # The policy is bypassed here alone, to let axe in.
+    opened = watched(bypass_csp=True, color_scheme=theme)
+    opened.page.goto(f"{product.url}/accounts/login/")
+    serious = violations(opened.page)
+    page = opened.sign_in()
+    for address in (*pages_of(team), receipt_of(page, product, team)):
+        page.goto(product.url + address)
+        expect(page.locator("h1")).to_be_visible()
+        serious += violations(page)
+    assert serious == []
+
+
+def pages_of(team: str) -> list[str]:
+    own = [f"{team}/{name}/" for name in ("overview", "calls", "keys")]
+    return [*own, f"{team}/keys/new/", "/instance/overview/", "/instance/teams/", "/instance/tiers/"]
+
+
+def receipt_of(page: Page, product: Running, team: str) -> str:
+    page.goto(f"{product.url}{team}/calls/")
+    return found(rf'href="({team}/calls/req_[0-9a-f]+/)"', page.content())
+
+
+def call(product: Running, key: str, model: str) -> str:
+    """One call of Ada's; the value of its x-request-id."""
+    with openai.OpenAI(base_url=product.base_url, api_key=key) as ada:
+        raw = ada.chat.completions.with_raw_response.create(
+            model=model, messages=[{"role": "user", "content": "What is on the overview? " * 100}]
+        )
+    return str(raw.headers["x-request-id"])
+
+
+def overhang_px(page: Page) -> int:
+    overhang: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return overhang
+
+
+def violations(page: Page) -> list[str]:
+    page.evaluate(Path(AXE).read_text())
+    result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    address = re.sub(r"^https?://[^/]+", "", page.url)
+    return [
+        f"{address}: {each['id']}: {each['help']}: {each['nodes'][0]['html'][:160]}"
+        for each in result["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
