@@ -95,13 +95,19 @@ class Tier(Followed):
 
     name = models.CharField(_("name"), max_length=200, unique=True)
     requests_per_minute = models.PositiveBigIntegerField(
-        _("requests a minute"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(MOST_A_MINUTE)]
+        _("requests a minute"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_A_MINUTE)],
     )
     tokens_per_minute = models.PositiveBigIntegerField(
         _("tokens a minute"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(MOST_A_MINUTE)]
     )
     concurrent_requests = models.PositiveBigIntegerField(
-        _("concurrent requests"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(MOST_A_MINUTE)]
+        _("concurrent requests"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_A_MINUTE)],
     )
     position = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(default=timezone.now)

@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "megadash.settings")
 
@@ -43,7 +44,7 @@ class Application:
         elif self._gateway is not None and scope["type"] == "http" and self._gateway.serves(scope["path"]):
             await self._gateway(scope, receive, send)
         else:
-            await pages(scope, receive, send)
+            await pages(cast("dict[str, Any]", scope), receive, cast("Any", send))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -72,7 +73,7 @@ class Application:
 
 async def _die_with_parent(parent: int) -> None:
     """A worker whose server was killed would hold the port and count limits beside its successor's."""
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110 - a parent cannot set an event when it is killed
         await asyncio.sleep(ORPHAN_LOOK_S)
     os.kill(os.getpid(), signal.SIGKILL)
 

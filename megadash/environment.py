@@ -33,7 +33,9 @@ def url(name: str, schemes: Collection[str]) -> str:
     value = text(name).rstrip("/")
     scheme, separator, rest = value.partition("://")
     if value and (not separator or scheme not in schemes or not rest or rest.startswith("/")):
-        raise ImproperlyConfigured(f"{name} is {value!r}, but must be a URL that begins with {'://, '.join(schemes)}://.")
+        raise ImproperlyConfigured(
+            f"{name} is {value!r}, but must be a URL that begins with {'://, '.join(schemes)}://."
+        )
     return value
 
 
@@ -56,7 +58,9 @@ def secret_key(directory: Path) -> str:
     if "MEGADASH_SECRET_KEY" in os.environ:
         given = text("MEGADASH_SECRET_KEY")
         if len(given) < 32:
-            raise ImproperlyConfigured("MEGADASH_SECRET_KEY must have at least 32 characters; leave it out to have one made.")
+            raise ImproperlyConfigured(
+                "MEGADASH_SECRET_KEY must have at least 32 characters; leave it out to have one made."
+            )
         return given
     path = directory / "secret_key"
     try:

@@ -1,6 +1,7 @@
 """One settings file. Runs with no environment at all; README.md lists every variable (a test checks that)."""
 
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 from csp.constants import NONE, SELF
@@ -11,12 +12,15 @@ from megadash import environment
 HOST = environment.text("MEGADASH_HOST", "127.0.0.1")
 PORT = environment.integer("MEGADASH_PORT", 8000, at_least=1, at_most=65535)
 DATA_DIR = environment.data_dir()
-BASE_DIR = environment.Path(__file__).resolve().parent.parent
+BASE_DIR = Path(__file__).resolve().parent.parent
 SECRET_KEY = environment.secret_key(DATA_DIR)
 DEBUG = False
-ALLOWED_HOSTS = [
-    host.strip() for host in environment.text("MEGADASH_ALLOWED_HOSTS").split(",") if host.strip()
-] or ["localhost", "127.0.0.1", "[::1]", *({HOST} - {"0.0.0.0", "::"})]  # noqa: S104 - compared, not bound
+ALLOWED_HOSTS = [host.strip() for host in environment.text("MEGADASH_ALLOWED_HOSTS").split(",") if host.strip()] or [
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+    *({HOST} - {"0.0.0.0", "::"}),  # noqa: S104 - compared, not bound
+]
 
 # The write path -----------------------------------------------------------------------------------------------------
 GATEWAY_WORKERS = environment.integer("MEGADASH_GATEWAY_WORKERS", 1, at_least=1, at_most=256)
@@ -99,8 +103,9 @@ DATABASES: dict[str, dict[str, Any]] = {"default": environment.database(DATA_DIR
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # SQLite 3.7.0 to 3.51.2 (without the backports) can corrupt a WAL database when two connections write or
     # checkpoint at once, so WAL is used on fixed versions only; the rollback journal is as fast for our batches.
-    WAL_IS_SAFE = sqlite3.sqlite_version_info >= (3, 51, 3) or sqlite3.sqlite_version_info[:2] in ((3, 44), (3, 50)) and (
-        sqlite3.sqlite_version_info >= (3, 50, 7) or (3, 44, 6) <= sqlite3.sqlite_version_info < (3, 45)
+    WAL_IS_SAFE = sqlite3.sqlite_version_info >= (3, 51, 3) or (
+        sqlite3.sqlite_version_info[:2] in ((3, 44), (3, 50))
+        and (sqlite3.sqlite_version_info >= (3, 50, 7) or (3, 44, 6) <= sqlite3.sqlite_version_info < (3, 45))
     )
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 20,
@@ -108,7 +113,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "init_command": f"PRAGMA journal_mode={'WAL' if WAL_IS_SAFE else 'TRUNCATE'}; PRAGMA synchronous=FULL;",
     }
 else:
-    # Under ASGI each request may run in a thread of its own: connections kept by threads would pile up, a pool's do not.
+    # Under ASGI each request may run in a thread of its own: connections kept by threads would pile up, a pool's do
+    # not.
     DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 8}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -121,13 +121,16 @@ def provider() -> Iterator[Provider]:
         made.port = server.sockets[0].getsockname()[1]
         ready.set()
 
+    async def end() -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
     def work() -> None:
         loop.run_until_complete(run())
         loop.run_forever()
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(end())
         loop.close()
 
     thread = threading.Thread(target=work, daemon=True)

@@ -1,6 +1,7 @@
 """What the gateway writes to the spool and the shipper reads back. Pure: no Django, no files.
 
-A segment is a preallocated file of zeros, filled with frames: 4 bytes of length, 4 of CRC-32, then a MessagePack payload.
+A segment is a preallocated file of zeros, filled with frames: 4 bytes of length, 4 of CRC-32, then a MessagePack
+payload.
 A length of zero is the end so far. A frame torn by a crash fails its CRC.
 """
 
@@ -130,7 +131,8 @@ def framed(payload: bytes) -> bytes:
 
 
 def read(segment: bytes | memoryview, offset: int) -> Iterator[tuple[Intent | Final, int]]:
-    """The frames from `offset` on, each with the offset after it. Ends at the first zero length, or at one that is not whole. Raises Damage."""
+    """The frames from `offset` on, each with the offset after it. Ends at the first zero length, or at one that is
+    not whole. Raises Damage."""
     while offset + HEADER.size <= len(segment):
         length, checksum = HEADER.unpack_from(segment, offset)
         if length == 0:
@@ -153,7 +155,7 @@ def _is_sound(segment: bytes | memoryview, offset: int) -> bool:
         return False
     length, checksum = HEADER.unpack_from(segment, offset)
     payload = segment[offset + HEADER.size : offset + HEADER.size + length]
-    return 0 < length == len(payload) and zlib.crc32(payload) == checksum
+    return bool(0 < length == len(payload) and zlib.crc32(payload) == checksum)
 
 
 def interrupted(intent: Intent) -> Final:

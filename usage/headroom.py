@@ -34,7 +34,7 @@ _limiter: Limiter | None = None
 
 
 def register(limiter: Limiter | None) -> None:
-    global _limiter  # noqa: PLW0603 - one limiter a process, set at its start
+    global _limiter
     _limiter = limiter
 
 

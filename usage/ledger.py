@@ -1,6 +1,7 @@
 """Spool -> rows and buckets: the only place that writes them, in one transaction, only for rows that were new.
 
-The statements are raw SQL because they are the product's heaviest: COPY on PostgreSQL, `executemany` on SQLite. The sums are
+The statements are raw SQL because they are the product's heaviest: COPY on PostgreSQL, `executemany` on SQLite. The
+sums are
 made here rather than in SQL, so that both databases share one definition of every bucket. Buckets are upserted in key
 order: shippers that meet on the same hot rows then wait for each other instead of deadlocking.
 """
@@ -44,9 +45,11 @@ CLASSES = ("input", "cached", "cache_write", "audio_input", "output", "reasoning
 # The id first: Django puts the fields of an abstract parent before those of the model.
 EVENT_COLUMNS: tuple[str, ...] = (
     "id",
-    *(field.column for field in UsageEvent._meta.concrete_fields if field.column != "id"),
+    *(str(field.column) for field in UsageEvent._meta.concrete_fields if field.column != "id"),
 )
-ATTEMPT_COLUMNS: tuple[str, ...] = tuple(field.column for field in UsageAttempt._meta.concrete_fields if field.column != "id")
+ATTEMPT_COLUMNS: tuple[str, ...] = tuple(
+    field.column for field in UsageAttempt._meta.concrete_fields if field.column != "id"
+)
 MEASURE_AT = {name: position for position, name in enumerate(MEASURES)}
 
 type_ = type[models.Model]
@@ -272,7 +275,8 @@ def _insert_events_postgresql(rows: list[tuple[Any, ...]]) -> set[bytes]:
             for row in rows:
                 copy.write_row(row)
         cursor.execute(
-            f"INSERT INTO {table} ({columns}) SELECT {columns} FROM new_events ORDER BY id ON CONFLICT DO NOTHING RETURNING id"
+            f"INSERT INTO {table} ({columns}) SELECT {columns} FROM new_events ORDER BY id "
+            "ON CONFLICT DO NOTHING RETURNING id"
         )
         return {row[0].bytes for row in cursor.fetchall()}
 
@@ -299,10 +303,9 @@ def _insert_attempts(billed: Sequence[Bill], prices: catalog.PriceBook) -> None:
     if not rows:
         return
     adapted = [_for_sqlite(row) for row in rows] if connection.vendor == "sqlite" else rows
+    table, columns = UsageAttempt._meta.db_table, _quoted(ATTEMPT_COLUMNS)
     with connection.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO {UsageAttempt._meta.db_table} ({_quoted(ATTEMPT_COLUMNS)}) VALUES ({_marks(ATTEMPT_COLUMNS)})", adapted
-        )
+        cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({_marks(ATTEMPT_COLUMNS)})", adapted)
 
 
 def _upsert(model: type_, rows: dict[tuple[Any, ...], list[int]]) -> None:
@@ -318,7 +321,10 @@ def _upsert(model: type_, rows: dict[tuple[Any, ...], list[int]]) -> None:
         if connection.vendor == "postgresql":
             cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS new_{table} (LIKE {table}) ON COMMIT DELETE ROWS")
             cursor.execute(f"DELETE FROM new_{table}")
-            with connection.wrap_database_errors, cursor.copy(f"COPY new_{table} ({_quoted(columns)}) FROM STDIN") as copy:
+            with (
+                connection.wrap_database_errors,
+                cursor.copy(f"COPY new_{table} ({_quoted(columns)}) FROM STDIN") as copy,
+            ):
                 for row in ordered:
                     copy.write_row(row)
             chosen = f"SELECT {_quoted(columns)} FROM new_{table} ORDER BY {_quoted(keys)}"

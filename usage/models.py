@@ -83,7 +83,8 @@ class Provider(Followed):
 
 
 class ProviderHealth(models.Model):
-    """The last look at a provider, by the Celery task. Not followed: it changes each minute and no call depends on it."""
+    """The last look at a provider, by the Celery task. Not followed: it changes each minute and no call depends on
+    it."""
 
     provider = models.OneToOneField(Provider, on_delete=models.CASCADE, related_name="health", primary_key=True)
     checked_at = models.DateTimeField()
@@ -135,7 +136,9 @@ class Route(Followed):
 
     class Meta:
         ordering = ("priority", "id")
-        constraints = [models.UniqueConstraint(fields=["model", "provider", "upstream_model"], name="one_route_a_target")]
+        constraints = [
+            models.UniqueConstraint(fields=["model", "provider", "upstream_model"], name="one_route_a_target")
+        ]
 
     def __str__(self) -> str:
         return f"{self.model_id} -> {self.provider_id} as {self.upstream_model}"
@@ -159,7 +162,9 @@ class PriceVersion(models.Model):
             models.UniqueConstraint(
                 fields=["price_book", "model", "service_tier", "valid_from", "source"], name="one_price_version_a_start"
             ),
-            models.CheckConstraint(condition=Q(valid_to=None) | Q(valid_to__gt=F("valid_from")), name="price_span_is_forward"),
+            models.CheckConstraint(
+                condition=Q(valid_to=None) | Q(valid_to__gt=F("valid_from")), name="price_span_is_forward"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -205,7 +210,9 @@ class Usage(models.Model):
     audio_output_cost_nano_usd = models.BigIntegerField(null=True)
     cost_nano_usd = models.BigIntegerField(null=True)
     origin = models.CharField(max_length=8, choices=Origin, default=Origin.NONE)
-    price_version = models.ForeignKey(PriceVersion, on_delete=models.DO_NOTHING, null=True, db_constraint=False, db_index=False)
+    price_version = models.ForeignKey(
+        PriceVersion, on_delete=models.DO_NOTHING, null=True, db_constraint=False, db_index=False
+    )
 
     class Meta:
         abstract = True
@@ -286,7 +293,8 @@ class UsageAttempt(Usage):
         return f"{self.event_id} #{self.position}"
 
 
-# Buckets: derived from events, rebuildable, written only by the ledger ---------------------------------------------------
+# Buckets: derived from events, rebuildable, written only by the ledger
+# ---------------------------------------------------
 
 
 class Measures(models.Model):

@@ -1,12 +1,14 @@
 """Spool -> ledger: a process of its own, because rows and buckets cost more than the call and must not slow it.
 
-For each gateway worker's directory: read the frames after the cursor, record the finals in one transaction, then move the
+For each gateway worker's directory: read the frames after the cursor, record the finals in one transaction, then
+move the
 cursor, then remove segments that hold nothing unfinished. A replay is harmless: the ledger adds only what is new. When
 the worker is dead (its lock is free), calls it had begun and not finished become `interrupted`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -66,7 +68,8 @@ class Shipper:
         self._stopping = True
 
     def ship_once(self) -> int:
-        """One round over all workers; how many frames were consumed. Raises django.db.Error when the database is away."""
+        """One round over all workers; how many frames were consumed. Raises django.db.Error when the database is
+        away."""
         shipped = 0
         for directory in sorted(path for path in self._root.iterdir() if path.is_dir()):
             worker = self._workers.setdefault(directory.name, WorkerSpool(directory))
@@ -250,15 +253,11 @@ class WorkerSpool:
 
 def _open_wake_pipe(root: Path) -> int:
     path = root / "wake"
-    try:
+    with contextlib.suppress(FileExistsError):
         os.mkfifo(path, 0o600)
-    except FileExistsError:
-        pass
     return os.open(path, os.O_RDWR | os.O_NONBLOCK)
 
 
 def _drain(pipe: int) -> None:
-    try:
+    with contextlib.suppress(BlockingIOError):
         os.read(pipe, 4096)
-    except BlockingIOError:
-        pass

@@ -7,6 +7,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
+from django.utils.encoding import force_bytes
 
 
 class SealBroken(Exception):
@@ -33,6 +34,8 @@ def _fernet() -> MultiFernet:
     return MultiFernet([Fernet(_derive(key)) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)])
 
 
-def _derive(secret_key: str) -> bytes:
-    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"megadash provider secrets v1").derive(secret_key.encode())
+def _derive(secret_key: str | bytes) -> bytes:
+    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"megadash provider secrets v1").derive(
+        force_bytes(secret_key)
+    )
     return base64.urlsafe_b64encode(derived)

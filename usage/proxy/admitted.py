@@ -20,9 +20,22 @@ NOTHING = wire.counted(0, 0)
 class Admitted:
     """From INTENT to FINAL. `close` settles the hold and writes the record, exactly once."""
 
-    __slots__ = ("_closed", "_hold", "_is_trying", "_spool", "attempts", "call", "caller", "exchange", "prompt_tokens", "target")
+    __slots__ = (
+        "_closed",
+        "_hold",
+        "_is_trying",
+        "_spool",
+        "attempts",
+        "call",
+        "caller",
+        "exchange",
+        "prompt_tokens",
+        "target",
+    )
 
-    def __init__(self, exchange: Exchange, caller: Caller, call: Call, hold: Hold, spool: Spool, prompt_tokens: int) -> None:
+    def __init__(
+        self, exchange: Exchange, caller: Caller, call: Call, hold: Hold, spool: Spool, prompt_tokens: int
+    ) -> None:
         self.exchange, self.caller, self.call = exchange, caller, call
         self._hold, self._spool = hold, spool
         self.prompt_tokens = prompt_tokens
@@ -125,7 +138,9 @@ class Admitted:
         )
         await self._spool.settled()
 
-    def _all_attempts(self, tokens: Tokens, origin: str, status: int, error_code: str, latency_us: int) -> list[Attempt]:
+    def _all_attempts(
+        self, tokens: Tokens, origin: str, status: int, error_code: str, latency_us: int
+    ) -> list[Attempt]:
         """The tries that failed, and the one under way when the call ended. A call of one try has no children."""
         target = self.target
         if target is None or not self._is_trying:

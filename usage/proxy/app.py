@@ -1,4 +1,5 @@
-"""The gateway: `/v1/chat/completions`, `/v1/embeddings`, `/v1/models`. A bare ASGI callable; `complete` is the list of its steps."""
+"""The gateway: `/v1/chat/completions`, `/v1/embeddings`, `/v1/models`. A bare ASGI callable; `complete` is the list
+of its steps."""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ JSON = (b"content-type", b"application/json")
 CORS: Headers = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
-    (b"access-control-allow-headers", b"*, authorization, content-type, openai-beta, openai-organization, openai-project, x-debug"),
+    (
+        b"access-control-allow-headers",
+        b"*, authorization, content-type, openai-beta, openai-organization, openai-project, x-debug",
+    ),
     (b"access-control-max-age", b"86400"),
 ]
 
@@ -112,8 +116,10 @@ class Gateway:
             targets += self.directory.targets(model)
         wanted = "chat" if call.endpoint == "chat.completions" else "embedding"
         if any(target.kind != wanted for target in targets):
-            raise wire.BadCall(f"This is not a {wanted} model and thus not supported in the v1/{call.endpoint.replace('.', '/')} endpoint.",
-                               "model")  # fmt: skip
+            path = call.endpoint.replace(".", "/")
+            raise wire.BadCall(
+                f"This is not a {wanted} model and thus not supported in the v1/{path} endpoint.", "model"
+            )
         return targets
 
     async def _measure(self, call: Call, caller: Caller, target: Target) -> tuple[int, int]:
@@ -181,7 +187,9 @@ class Gateway:
             task = asyncio.current_task()
             if task is not None:
                 task.uncancel()
-            await admitted.close("client_abort", status=499, tokens=wire.counted(admitted.prompt_tokens, 0), origin="partial")
+            await admitted.close(
+                "client_abort", status=499, tokens=wire.counted(admitted.prompt_tokens, 0), origin="partial"
+            )
         except refusals.EXPECTED as error:
             told = refusals.tell(error, method=exchange.method, path=exchange.path, model=call.model)
             code = getattr(error, "code", None) or told.code or ""
@@ -195,7 +203,9 @@ class Gateway:
             )
             await self._refuse(exchange, error, admitted.caller, call.model)
         except Exception:
-            await admitted.close("upstream_error", status=500, tokens=wire.counted(0, 0), origin="none", error_code="gateway_error")
+            await admitted.close(
+                "upstream_error", status=500, tokens=wire.counted(0, 0), origin="none", error_code="gateway_error"
+            )
             raise
         finally:
             exchange.stop_watching()
@@ -246,8 +256,11 @@ class Gateway:
 
     # Errors -----------------------------------------------------------------------------------------------------
 
-    async def _refuse(self, exchange: Exchange, error: Exception, caller: Caller | None = None, model: str = "") -> None:
-        """Tell the caller, unless the answer has begun: then its stream ends without [DONE], which no SDK takes for success."""
+    async def _refuse(
+        self, exchange: Exchange, error: Exception, caller: Caller | None = None, model: str = ""
+    ) -> None:
+        """Tell the caller, unless the answer has begun: then its stream ends without [DONE], which no SDK takes for
+        success."""
         if exchange.head_sent or exchange.is_gone:
             return
         model = model or (str(error) if isinstance(error, UnknownModel) else "")
@@ -263,7 +276,8 @@ class Gateway:
 
 
 def may_fall_back(call: Call, to: Target, error: Unreachable | ProviderRefused) -> bool:
-    """Another route of the same model may always be tried; a fallback model as the caller said. Never for the caller's own mistake."""
+    """Another route of the same model may always be tried; a fallback model as the caller said. Never for the
+    caller's own mistake."""
     if isinstance(error, Unreachable):
         is_rate_limit, is_fault = False, True
     else:

@@ -1,6 +1,7 @@
 """Keys, tiers, models and routes in memory, so that a call needs no database.
 
-A thread beside the event loop asks the change feed once a second for what changed since its last look: a revoked key stops within two
+A thread beside the event loop asks the change feed once a second for what changed since its last look: a revoked key
+stops within two
 seconds. With the database away, what is known stays known.
 """
 
@@ -302,7 +303,10 @@ def _present_prices(targets: dict[str, list[Target]]) -> dict[str, dict[str, str
     now = timezone.now()
     rows = (
         Price.objects.filter(
-            version__service_tier="", above_input_tokens=0, token_class__in=("input", "output"), version__valid_from__lte=now
+            version__service_tier="",
+            above_input_tokens=0,
+            token_class__in=("input", "output"),
+            version__valid_from__lte=now,
         )
         .exclude(version__valid_to__lte=now)
         .order_by("version__valid_from")

@@ -9,7 +9,6 @@ from typing import Any
 
 import uuid_utils
 
-
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -130,7 +129,9 @@ class Exchange:
     async def body(self) -> bytes:
         """The whole body. Raises BodyTooLarge, BodyTooSlow, UnsupportedMedia, CallerGone."""
         if self.content_encoding not in (b"", b"identity"):
-            raise UnsupportedMedia(f"Content-Encoding {self.content_encoding.decode('latin-1')[:50]!r} is not supported")
+            raise UnsupportedMedia(
+                f"Content-Encoding {self.content_encoding.decode('latin-1')[:50]!r} is not supported"
+            )
         if self.content_type and b"json" not in self.content_type.lower():
             raise UnsupportedMedia("Content-Type must be application/json")
         if self.body_bytes > MOST_BODY_BYTES:
@@ -180,7 +181,9 @@ class Exchange:
         self.head_sent = True
         headers.append((b"content-length", b"%d" % len(body)))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body, "more_body": False})
+        await self._send(
+            {"type": "http.response.body", "body": b"" if self.method == "HEAD" else body, "more_body": False}
+        )
 
     async def begin_stream(self, headers: Headers) -> None:
         self.head_sent = True

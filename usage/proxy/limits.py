@@ -1,7 +1,9 @@
 """Requests, tokens and concurrency by GCRA, reserved before a call and settled after it. In memory: one gateway worker.
 
-A bucket's debt is kept in units of 1 / (60 * 10**9) of a request or token, so that it is an integer at every nanosecond: it shrinks by
-`limit` units a nanosecond, and a full bucket's worth is `limit * WINDOW_NS`. Nothing is ever rounded, so `retry_after_ms` is exact.
+A bucket's debt is kept in units of 1 / (60 * 10**9) of a request or token, so that it is an integer at every
+nanosecond: it shrinks by
+`limit` units a nanosecond, and a full bucket's worth is `limit * WINDOW_NS`. Nothing is ever rounded, so
+`retry_after_ms` is exact.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ Clock = Callable[[], int]
 class NoHeadroom(Exception):
     """The call does not fit now, or (`never_fits`) never will. All numbers are of the tightest limit."""
 
-    def __init__(self, scope: Scope, limit_name: LimitName, limit: int, used: int, asked: int, wait_ns: int, never_fits: bool) -> None:
+    def __init__(
+        self, scope: Scope, limit_name: LimitName, limit: int, used: int, asked: int, wait_ns: int, never_fits: bool
+    ) -> None:
         super().__init__(limit_name)
         self.scope, self.limit_name, self.limit = scope, limit_name, limit
         self.used, self.asked, self.wait_ns, self.never_fits = used, asked, wait_ns, never_fits
@@ -46,7 +50,8 @@ class Bucket:
         self._at_ns = 0
 
     def debt(self, now_ns: int) -> int:
-        """As of now. Changes nothing, so that pages may look from other threads. A clock that steps back adds no debt."""
+        """As of now. Changes nothing, so that pages may look from other threads. A clock that steps back adds no
+        debt."""
         left = self._debt - max(0, now_ns - self._at_ns) * self.limit
         return left if left > 0 else 0
 
@@ -99,7 +104,17 @@ class Pace:
 class Scope:
     """The limits of one team, or of one key: what is checked together. A limit of None is no limit."""
 
-    __slots__ = ("concurrent", "id", "in_flight", "kind", "pace_requests", "pace_tokens", "requests", "reserved_tokens", "tokens")
+    __slots__ = (
+        "concurrent",
+        "id",
+        "in_flight",
+        "kind",
+        "pace_requests",
+        "pace_tokens",
+        "requests",
+        "reserved_tokens",
+        "tokens",
+    )
 
     def __init__(self, kind: ScopeKind, id_: int) -> None:
         self.kind: ScopeKind = kind
@@ -125,7 +140,9 @@ class Scope:
                 never = asked > bucket.limit
                 refusals.append(NoHeadroom(self, name, bucket.limit, bucket.used(now_ns), asked, wait, never))  # type: ignore[arg-type]
         if self.concurrent is not None and self.in_flight >= self.concurrent:
-            refusals.append(NoHeadroom(self, "concurrent", self.concurrent, self.in_flight, 1, CONCURRENCY_RETRY_NS, False))
+            refusals.append(
+                NoHeadroom(self, "concurrent", self.concurrent, self.in_flight, 1, CONCURRENCY_RETRY_NS, False)
+            )
         return max(refusals, key=_tightness) if refusals else None
 
     def take(self, tokens: int, now_ns: int) -> None:
@@ -175,13 +192,16 @@ class Hold(NamedTuple):
 
 
 class Limiter:
-    """All scopes of this process. Scopes are made and changed by the directory's thread; all else is the event loop's."""
+    """All scopes of this process. Scopes are made and changed by the directory's thread; all else is the event
+    loop's."""
 
     def __init__(self, clock_ns: Clock) -> None:
         self._clock_ns = clock_ns
         self._scopes: dict[tuple[ScopeKind, int], Scope] = {}
 
-    def scope(self, kind: ScopeKind, id_: int, requests: int | None, tokens: int | None, concurrent: int | None) -> Scope:
+    def scope(
+        self, kind: ScopeKind, id_: int, requests: int | None, tokens: int | None, concurrent: int | None
+    ) -> Scope:
         """The one scope object of this team or key, with these limits from now on."""
         scope = self._scopes.setdefault((kind, id_), Scope(kind, id_))
         scope.set_limits(requests, tokens, concurrent, self._clock_ns())
@@ -225,7 +245,8 @@ def go_duration(duration_ns: int) -> str:
 
 
 def headers(scopes: tuple[Scope, ...], now_ns: int) -> list[tuple[bytes, bytes]]:
-    """The six `x-ratelimit-*` headers, each kind of the scope with the least left. Nothing is said of a limit that is not there."""
+    """The six `x-ratelimit-*` headers, each kind of the scope with the least left. Nothing is said of a limit that
+    is not there."""
     told: list[tuple[bytes, bytes]] = []
     for name, slot in ((b"requests", "requests"), (b"tokens", "tokens")):
         tightest: tuple[int, Bucket] | None = None

@@ -43,10 +43,6 @@ class ContextLengthExceeded(Exception):
         self.limit, self.prompt_tokens, self.answer_tokens = limit, prompt_tokens, answer_tokens
 
 
-class NoSuchPath(Exception):
-    pass
-
-
 class WrongMethod(Exception):
     def __init__(self, allowed: str) -> None:
         super().__init__(allowed)
@@ -54,12 +50,12 @@ class WrongMethod(Exception):
 
 
 EXPECTED = (
-    BadCredentials, UnknownKey, DirectoryAway, BodyTooLarge, BodyTooSlow, UnsupportedMedia, BadCall, UnknownModel, ContextLengthExceeded,
-    NoHeadroom, SpoolFull, Unreachable, ProviderRefused, NotAReply, BrokenStream, NoSuchPath, WrongMethod,
+    BadCredentials, UnknownKey, DirectoryAway, BodyTooLarge, BodyTooSlow, UnsupportedMedia, BadCall, UnknownModel,
+    ContextLengthExceeded, NoHeadroom, SpoolFull, Unreachable, ProviderRefused, NotAReply, BrokenStream, WrongMethod,
 )  # fmt: skip
 
 
-def tell(error: Exception, *, method: str, path: str, model: str = "", organization: str = "megadash") -> Told:  # noqa: C901, PLR0911 - a table
+def tell(error: Exception, *, method: str, path: str, model: str = "", organization: str = "megadash") -> Told:  # noqa: C901 - a table
     """What an error of this table means to the caller."""
     match error:
         case BadCredentials(given=""):
@@ -69,17 +65,25 @@ def tell(error: Exception, *, method: str, path: str, model: str = "", organizat
         case UnknownKey():
             return _wrong_key(str(error))
         case DirectoryAway():
-            return _overloaded("Keys cannot be checked at the moment. Please try again.", {"checked": "key", "database": "away"})
+            return _overloaded(
+                "Keys cannot be checked at the moment. Please try again.", {"checked": "key", "database": "away"}
+            )
         case SpoolFull():
-            return _overloaded("Calls cannot be recorded at the moment. Please try again later.", {"checked": "spool", "spool": "full"})
+            return _overloaded(
+                "Calls cannot be recorded at the moment. Please try again later.", {"checked": "spool", "spool": "full"}
+            )
         case BodyTooLarge():
-            return Told(413, "Request body too large: at most 10 MiB are accepted.", headers=((b"connection", b"close"),))
+            return Told(
+                413, "Request body too large: at most 10 MiB are accepted.", headers=((b"connection", b"close"),)
+            )
         case BodyTooSlow():
             return Told(408, "The request body did not arrive in time.", headers=((b"connection", b"close"),))
         case UnsupportedMedia():
             return Told(415, f"Unsupported media type: {error}.")
         case BadCall():
-            return Told(400, error.message, INVALID, error.code, error.param, debug={"checked": "body", "param": error.param})
+            return Told(
+                400, error.message, INVALID, error.code, error.param, debug={"checked": "body", "param": error.param}
+            )
         case UnknownModel():
             message = f"The model `{model}` does not exist or you do not have access to it."
             return Told(404, message, INVALID, "model_not_found", "model", debug={"checked": "model", "model": model})
@@ -87,18 +91,25 @@ def tell(error: Exception, *, method: str, path: str, model: str = "", organizat
             return _too_long(error)
         case NoHeadroom():
             return _no_headroom(error, model, organization)
-        case NoSuchPath():
-            return Told(404, f"Invalid URL ({method} {path})")
         case WrongMethod():
-            message = f"Not allowed to {method} on {path}. (HINT: Perhaps you meant to make a {error.allowed} request instead?)"
+            hint = f"(HINT: Perhaps you meant to make a {error.allowed} request instead?)"
+            message = f"Not allowed to {method} on {path}. {hint}"
             return Told(405, message, INVALID, "method_not_supported", headers=((b"allow", error.allowed.encode()),))
         case ProviderRefused():
             return _provider_refused(error)
         case Unreachable():
             status = 504 if error.code == "upstream_timeout" else 502
-            return Told(status, f"{SERVER_ERROR} ({error})", "server_error", error.code, debug={"provider_error": str(error)})
+            return Told(
+                status, f"{SERVER_ERROR} ({error})", "server_error", error.code, debug={"provider_error": str(error)}
+            )
         case NotAReply():
-            return Told(502, f"{SERVER_ERROR} ({error})", "server_error", "upstream_garbled", debug={"provider_error": str(error)})
+            return Told(
+                502,
+                f"{SERVER_ERROR} ({error})",
+                "server_error",
+                "upstream_garbled",
+                debug={"provider_error": str(error)},
+            )
         case BrokenStream():
             return _broken_stream(error)
         case _:
@@ -127,24 +138,33 @@ def refusal_details(error: NoHeadroom) -> dict[str, Any]:
 
 def _wrong_key(given: str) -> Told:
     message = f"Incorrect API key provided: {redacted(given)}. You can find your API keys on the dashboard's Keys page."
-    return Told(401, message, INVALID, "invalid_api_key", headers=((b"www-authenticate", b"Bearer"),), debug={"checked": "key"})
+    return Told(
+        401, message, INVALID, "invalid_api_key", headers=((b"www-authenticate", b"Bearer"),), debug={"checked": "key"}
+    )
 
 
 def _overloaded(message: str, debug: dict[str, Any]) -> Told:
-    return Told(503, message, "service_unavailable_error", "server_is_overloaded", headers=((b"retry-after", b"1"),), debug=debug)
+    return Told(
+        503,
+        message,
+        "service_unavailable_error",
+        "server_is_overloaded",
+        headers=((b"retry-after", b"1"),),
+        debug=debug,
+    )
 
 
 def _too_long(error: ContextLengthExceeded) -> Told:
     if error.answer_tokens:
         message = (
-            f"This model's maximum context length is {error.limit} tokens. However, you requested {error.prompt_tokens + error.answer_tokens} "
-            f"tokens ({error.prompt_tokens} in the messages, {error.answer_tokens} in the completion). Please reduce the length of the "
-            "messages or completion."
+            f"This model's maximum context length is {error.limit} tokens. However, you requested "
+            f"{error.prompt_tokens + error.answer_tokens} tokens ({error.prompt_tokens} in the messages, "
+            f"{error.answer_tokens} in the completion). Please reduce the length of the messages or completion."
         )
     else:
         message = (
-            f"This model's maximum context length is {error.limit} tokens. However, your messages resulted in {error.prompt_tokens} "
-            "tokens. Please reduce the length of the messages."
+            f"This model's maximum context length is {error.limit} tokens. However, your messages resulted in "
+            f"{error.prompt_tokens} tokens. Please reduce the length of the messages."
         )
     debug = {"checked": "context", "context_length": error.limit, "prompt_tokens": error.prompt_tokens}
     return Told(400, message, INVALID, "context_length_exceeded", "messages", debug=debug)
@@ -156,14 +176,12 @@ def _no_headroom(error: NoHeadroom, model: str, organization: str) -> Told:
     debug = {"checked": "limits", **refusal_details(error)}
     if error.never_fits:
         message = (
-            f"Request too large for {where}, Requested {error.asked}. The input or output tokens must be reduced in order to run "
-            "successfully."
+            f"Request too large for {where}, Requested {error.asked}. The input or output tokens must be reduced "
+            "in order to run successfully."
         )
         return Told(429, message, kind, "rate_limit_exceeded", headers=((b"x-should-retry", b"false"),), debug=debug)
     wait = f"{error.wait_ms}ms" if error.wait_ms < 1_000 else f"{error.wait_ms / 1_000:g}s"
-    message = (
-        f"Rate limit reached for {where}, Used {error.used}, Requested {error.asked}. Please try again in {wait}."
-    )
+    message = f"Rate limit reached for {where}, Used {error.used}, Requested {error.asked}. Please try again in {wait}."
     headers = (
         (b"retry-after", b"%d" % max(1, -(-error.wait_ms // 1_000))),
         (b"retry-after-ms", b"%d" % max(1, error.wait_ms)),
@@ -176,15 +194,19 @@ def _provider_refused(error: ProviderRefused) -> Told:
     message, kind, param, code = _provider_error(error.body)
     debug = {"provider_status": error.status, "provider_request_id": error.request_id}
     if error.status in (401, 402, 403):
-        return Told(502, "The provider refused this gateway's credentials. An administrator has to look at it.", "server_error",
-                    "upstream_refused_credentials", debug=debug)  # fmt: skip
+        message = "The provider refused this gateway's credentials. An administrator has to look at it."
+        return Told(502, message, "server_error", "upstream_refused_credentials", debug=debug)
     if error.status == 429:
-        return Told(429, message or "The provider's rate limit is reached. Please try again later.", kind or "requests",
-                    code or "rate_limit_exceeded", param, headers=((b"retry-after", (error.retry_after if error.retry_after.isdigit() else "1").encode()),), debug=debug)  # fmt: skip
+        message = message or "The provider's rate limit is reached. Please try again later."
+        wait = error.retry_after if error.retry_after.isdigit() else "1"
+        headers = ((b"retry-after", wait.encode()),)
+        return Told(429, message, kind or "requests", code or "rate_limit_exceeded", param, headers, debug)
     if 400 <= error.status < 500:
         # 422 is no status of OpenAI's: SDKs have a class for 400.
         status = error.status if error.status in (400, 404, 409, 413, 415) else 400
-        return Told(status, message or "The provider did not accept this request.", kind or INVALID, code, param, debug=debug)
+        return Told(
+            status, message or "The provider did not accept this request.", kind or INVALID, code, param, debug=debug
+        )
     status = error.status if error.status in (500, 502, 503, 504) else 502
     return Told(status, message or SERVER_ERROR, "server_error", code, param, debug=debug)
 

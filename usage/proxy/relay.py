@@ -27,7 +27,9 @@ DRAIN_S = 120
 TAIL_S = 0.5
 
 
-async def relay_answer(upstream: Upstream, admitted: Admitted, target: Target, body: bytes, rate_headers: RateHeaders) -> None:
+async def relay_answer(
+    upstream: Upstream, admitted: Admitted, target: Target, body: bytes, rate_headers: RateHeaders
+) -> None:
     """Raises Unreachable, ProviderRefused, NotAReply: nothing has been sent to the caller then."""
     exchange, caller, call = admitted.exchange, admitted.caller, admitted.call
     answer = await upstream.answer(target, call.endpoint, body)
@@ -37,7 +39,10 @@ async def relay_answer(upstream: Upstream, admitted: Admitted, target: Target, b
     exchange.stop_watching()
     tokens, origin = wire.read_usage(reply.usage), "provider"
     if tokens is None:
-        tokens, origin = wire.counted(admitted.prompt_tokens, wire.count_text(wire.reply_texts(reply), target.encoding)), "counted"
+        tokens, origin = (
+            wire.counted(admitted.prompt_tokens, wire.count_text(wire.reply_texts(reply), target.encoding)),
+            "counted",
+        )
     finish = reply.choices[0].finish_reason if reply.choices else None
     await admitted.close(
         "client_abort" if exchange.is_gone else "ok",
@@ -58,7 +63,9 @@ async def relay_answer(upstream: Upstream, admitted: Admitted, target: Target, b
     await exchange.answer(200, headers, data)
 
 
-async def relay_stream(upstream: Upstream, admitted: Admitted, target: Target, body: bytes, rate_headers: RateHeaders) -> None:
+async def relay_stream(
+    upstream: Upstream, admitted: Admitted, target: Target, body: bytes, rate_headers: RateHeaders
+) -> None:
     """Raises Unreachable, ProviderRefused, NotAReply, BrokenStream before the caller's first byte only."""
     async with upstream.stream(target, admitted.call.endpoint, body) as source:
         if source.status != 200:

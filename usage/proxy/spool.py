@@ -1,4 +1,5 @@
-"""The gateway's end of the spool: frames go into preallocated segments with one `pwrite` each, so a kill -9 loses nothing.
+"""The gateway's end of the spool: frames go into preallocated segments with one `pwrite` each, so a kill -9 loses
+nothing.
 
 One directory a gateway worker, locked for the worker's life: the shipper knows by the lock that a worker is dead.
 """
@@ -6,6 +7,7 @@ One directory a gateway worker, locked for the worker's life: the shipper knows 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import time
@@ -90,7 +92,8 @@ class Spool:
         self._prepare_spare()
 
     def _spare_at_once(self) -> int:
-        """The helper thread is late, or the disk is full: wait for it, here, rather than lose a record. Raises SpoolFull."""
+        """The helper thread is late, or the disk is full: wait for it, here, rather than lose a record. Raises
+        SpoolFull."""
         preparing, self._preparing = self._preparing, None
         try:
             return self._preallocate(self._number + 1) if preparing is None else preparing.result()
@@ -134,10 +137,9 @@ class Spool:
 
     def _wake_shipper(self) -> None:
         self._wake_is_due = False
-        try:
+        # When the pipe is full, it is full of wake-ups.
+        with contextlib.suppress(BlockingIOError):
             os.write(self._wake_pipe, b"\0")
-        except BlockingIOError:
-            pass  # The pipe is full of wake-ups already.
 
 
 def _locked(path: Path) -> int:
@@ -164,9 +166,7 @@ def _sync_with_name(descriptor: int, directory: Path) -> None:
 
 def _open_wake_pipe(root: Path) -> int:
     path = root / "wake"
-    try:
+    with contextlib.suppress(FileExistsError):
         os.mkfifo(path, 0o600)
-    except FileExistsError:
-        pass
     # Read and write, so that opening does not wait for the shipper and a dead shipper raises no SIGPIPE.
     return os.open(path, os.O_RDWR | os.O_NONBLOCK)

@@ -1,6 +1,7 @@
 """A provider's event stream, read piece by piece into what the caller may see. Pure: bytes in, bytes out.
 
-A stream that ends without a `finish_reason` is taken by every SDK as a normal end, so the end is judged by content: only a
+A stream that ends without a `finish_reason` is taken by every SDK as a normal end, so the end is judged by content:
+only a
 reader whose `is_complete` says so may be followed by `[DONE]`.
 """
 
@@ -91,7 +92,7 @@ class StreamReader:
         self._rest = events.pop()
         if len(self._rest) > MOST_EVENT_BYTES:
             raise BrokenStream("the provider sent an endless event", "upstream_broke_off")
-        out = []
+        out: list[bytes] = []
         for event in events:
             payload = event[6:] if event.startswith(b"data: ") and b"\n" not in event else _data_of(event)
             try:
@@ -121,7 +122,9 @@ class StreamReader:
         try:
             chunk = _decode(payload)
         except (msgspec.MsgspecError, RecursionError) as error:
-            raise BrokenStream("the provider sent a chunk that is not JSON of the expected form", "upstream_garbled") from error
+            raise BrokenStream(
+                "the provider sent a chunk that is not JSON of the expected form", "upstream_garbled"
+            ) from error
         if chunk.error is not None:
             raise BrokenStream("the provider sent an error inside its stream", "upstream_error", chunk.error)
         if not self._head:

@@ -15,7 +15,8 @@ from pyreqwest.response import Response
 from usage.proxy.directory import Target
 
 CONNECT_TIMEOUT_S = 5
-# A whole answer of a reasoning model may take minutes before its first byte; a stream that is silent this long is broken.
+# A whole answer of a reasoning model may take minutes before its first byte; a stream that is silent this long is
+# broken.
 ANSWER_TIMEOUT_S = 600
 SILENCE_TIMEOUT_S = 120
 MOST_ANSWER_BYTES = 64 << 20
@@ -57,7 +58,12 @@ class Upstream:
         if (response.get_header("content-encoding") or "identity") != "identity":
             data = _inflated(data)
         header = response.get_header
-        return Answer(response.status, data, header("x-request-id") or "", "" if response.status == 200 else header("retry-after") or "")
+        return Answer(
+            response.status,
+            data,
+            header("x-request-id") or "",
+            "" if response.status == 200 else header("retry-after") or "",
+        )
 
     def stream(self, target: Target, endpoint: str, body: bytes) -> UpstreamStream:
         # Without this limit pyreqwest collects 64 KiB before it hands out the first byte.
@@ -83,7 +89,9 @@ class UpstreamStream:
             raise unreachable(error) from error
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._response is not None:
             await self._request.__aexit__(kind, error, trace)
 
@@ -127,11 +135,17 @@ class UpstreamStream:
 
 
 def unreachable(error: PyreqwestError) -> Unreachable:
-    if isinstance(error, ConnectError | ConnectTimeoutError):
+    if isinstance(error, ConnectTimeoutError) or _never_connected(error):
         return Unreachable("the provider cannot be reached", "upstream_unreachable", was_sent=False)
     if isinstance(error, RequestTimeoutError):
         return Unreachable("the provider did not answer in time", "upstream_timeout", was_sent=True)
     return Unreachable("the provider broke off its answer", "upstream_broke_off", was_sent=True)
+
+
+def _never_connected(error: PyreqwestError) -> bool:
+    """pyreqwest says ConnectError also of a connection lost once the request was on it: that one may have been answered, and charged."""
+    causes = (getattr(error, "details", None) or {}).get("causes") or ()
+    return isinstance(error, ConnectError) and any("(Connect)" in cause["message"] for cause in causes)
 
 
 def _client(silence_s: int) -> Client:
@@ -165,7 +179,9 @@ def _inflated(data: bytes) -> bytes:
     try:
         plain = inflater.decompress(data, MOST_ANSWER_BYTES)
     except zlib.error as error:
-        raise Unreachable("the provider's answer cannot be decompressed", "upstream_broke_off", was_sent=True) from error
+        raise Unreachable(
+            "the provider's answer cannot be decompressed", "upstream_broke_off", was_sent=True
+        ) from error
     if inflater.unconsumed_tail:
         raise Unreachable("the provider's answer is too large", "upstream_too_large", was_sent=True)
     return plain

@@ -14,7 +14,8 @@ from msgspec import Raw
 from usage.frames import Tokens
 from usage.proxy import tokenizer
 
-# A body cannot hold this many keys, objects or numbers unless it was made to hurt: reading them would hold the event loop.
+# A body cannot hold this many keys, objects or numbers unless it was made to hurt: reading them would hold the event
+# loop.
 MOST_KEYS = 150_000
 MOST_COMMAS = 1_000_000
 LARGE_BODY_BYTES = 1 << 18
@@ -203,8 +204,10 @@ def _read_messages(fields: dict[str, Raw]) -> tuple[list[str], int]:
     except (msgspec.MsgspecError, RecursionError):
         return _read_odd_messages(raw)
     if not messages:
-        raise BadCall("Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
-                      "messages", "empty_array")  # fmt: skip
+        message = (
+            "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead."
+        )
+        raise BadCall(explained, "messages", "empty_array")
     texts: list[str] = []
     framing = TOKENS_A_REPLY
     for message in messages:
@@ -277,7 +280,9 @@ def _tags(given: dict[str, Any]) -> dict[str, str]:
     """The caller's tags, cut to OpenAI's own sizes: 16 pairs, 64 and 512 characters."""
     if len(given) > MOST_METADATA or not all(isinstance(value, str) for value in given.values()):
         raise BadCall(
-            f"Invalid 'metadata': at most {MOST_METADATA} pairs, and their values must be strings.", "metadata", "invalid_type"
+            f"Invalid 'metadata': at most {MOST_METADATA} pairs, and their values must be strings.",
+            "metadata",
+            "invalid_type",
         )
     return {_clean(name)[:64]: _clean(value, 512) for name, value in given.items()}
 
@@ -285,7 +290,7 @@ def _tags(given: dict[str, Any]) -> dict[str, str]:
 def _read(fields: dict[str, Raw], name: str, kind: type) -> Any:
     value = _value(fields, name)
     if value is not None and type(value) is not kind:
-        raise _wrong_type(name, {str: "a string", dict: "an object"}[kind], value)
+        raise _wrong_type(name, "a string" if kind is str else "an object", value)
     return value
 
 
@@ -339,7 +344,14 @@ def _parsed(raw: Raw) -> Any:
 
 
 def _wrong_type(name: str, expected: str, value: object) -> BadCall:
-    names = {str: "a string", int: "an integer", float: "a decimal", bool: "a boolean", list: "an array", dict: "an object"}
+    names = {
+        str: "a string",
+        int: "an integer",
+        float: "a decimal",
+        bool: "a boolean",
+        list: "an array",
+        dict: "an object",
+    }
     got = names.get(type(value), "null")
     return BadCall(f"Invalid type for '{name}': expected {expected}, but got {got} instead.", name, "invalid_type")
 
@@ -350,10 +362,11 @@ def _clean(text: str, most: int = MOST_TEXT) -> str:
 
 
 def _refuse_hostile(body: bytes) -> None:
-    # Without escaped backslashes, a quote inside a string has a backslash before it: what remains are the ends of strings.
+    # Without escaped backslashes, a quote inside a string has a backslash before it: what remains are the ends of
+    # strings.
     # Brackets and commas may be of quoted text, but no model reads a text of that many.
     plain = body.replace(rb"\\", b"")
-    strings = (plain.count(b'"') - plain.count(rb'\"')) // 2
+    strings = (plain.count(b'"') - plain.count(rb"\"")) // 2
     if max(strings, plain.count(b"{") + plain.count(b"[")) > MOST_KEYS or plain.count(b",") > MOST_COMMAS:
         raise BadCall(f"Your request has too many JSON keys: at most {MOST_KEYS:,} are read.")
 
@@ -382,7 +395,7 @@ def read_usage(usage: Any) -> Tokens | None:
     )
     if not all(type(count) is int and 0 <= count <= ABSURD_TOKENS for count in counts):
         return None
-    prompt, completion, cached, written, audio_in, reasoning, audio_out = counts
+    prompt, completion, cached, written, audio_in, reasoning, audio_out = cast("tuple[int, ...]", counts)
     rest_in, rest_out = prompt - cached - written - audio_in, completion - reasoning - audio_out
     if rest_in < 0 or rest_out < 0:
         return None
@@ -458,7 +471,11 @@ def read_reply(body: bytes, endpoint: str) -> Reply:
         raise NotAReply("the provider's answer is not JSON of the expected form") from error
     if reply.error is not None:
         raise NotAReply("the provider put an error inside a 200")
-    if (reply.choices is None) if endpoint == "chat.completions" else (len(memoryview(reply.data)) < 2 or reply.data == Raw(b"null")):
+    if (
+        (reply.choices is None)
+        if endpoint == "chat.completions"
+        else (len(memoryview(reply.data)) < 2 or reply.data == Raw(b"null"))
+    ):
         raise NotAReply("the provider's answer has no content")
     return reply
 
@@ -471,7 +488,12 @@ def needs_repair(reply: Reply) -> bool:
         message = choice.message
         if message is None or choice.logprobs is _UNSET or choice.finish_reason is _UNSET or choice.index is _UNSET:
             return True
-        if message.refusal is _UNSET or message.content is _UNSET or type(message.role) is not str or message.tool_calls is None:
+        if (
+            message.refusal is _UNSET
+            or message.content is _UNSET
+            or type(message.role) is not str
+            or message.tool_calls is None
+        ):
             return True
     return False
 
@@ -512,7 +534,9 @@ def reply_texts(reply: Reply) -> list[str]:
 # Errors -------------------------------------------------------------------------------------------------------------
 
 
-def envelope(message: str, kind: str, param: str | None, code: str | None, debug: dict[str, Any] | None = None) -> bytes:
+def envelope(
+    message: str, kind: str, param: str | None, code: str | None, debug: dict[str, Any] | None = None
+) -> bytes:
     """OpenAI's error body: always the four keys, and `debug` beside them when asked for."""
     error: dict[str, Any] = {"message": message, "type": kind, "param": param, "code": code}
     if debug is not None:
