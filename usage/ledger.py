@@ -48,7 +48,7 @@ EVENT_COLUMNS: tuple[str, ...] = (
     *(str(field.column) for field in UsageEvent._meta.concrete_fields if field.column != "id"),
 )
 ATTEMPT_COLUMNS: tuple[str, ...] = tuple(
-    field.column for field in UsageAttempt._meta.concrete_fields if field.column != "id"
+    str(field.column) for field in UsageAttempt._meta.concrete_fields if field.column != "id"
 )
 MEASURE_AT = {name: position for position, name in enumerate(MEASURES)}
 

@@ -98,9 +98,11 @@ class Gateway:
     async def _caller(self, exchange: Exchange) -> Caller:
         secret = exchange.bearer()
         try:
-            return self.directory.known_caller(secret) or await self.directory.looked_up_caller(secret)
+            caller = self.directory.known_caller(secret) or await self.directory.looked_up_caller(secret)
         except UnknownKey:
             raise UnknownKey(secret) from None
+        exchange.caller = caller
+        return caller
 
     async def _call(self, exchange: Exchange, caller: Caller, read: Callable[[bytes], Call]) -> Call:
         try:
@@ -270,6 +272,7 @@ class Gateway:
             timings = {"elapsed_ms": exchange.elapsed_us() / 1_000}
             debug = {"request_id": exchange.request_id, "error": type(error).__name__, **told.debug, "timings": timings}
         body = wire.envelope(told.message, told.kind, told.param, told.code, debug)
+        caller = caller or exchange.caller
         rates = self.rate_headers(caller) if caller is not None else []
         headers = [JSON, OPENAI_VERSION, *exchange.base_headers(), *rates, *told.headers, *CORS[:1]]
         await exchange.answer(told.status, headers, body)

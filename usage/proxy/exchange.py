@@ -9,6 +9,8 @@ from typing import Any
 
 import uuid_utils
 
+from usage.proxy.directory import Caller
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -57,6 +59,7 @@ class Exchange:
         "_watch",
         "authorizations",
         "body_bytes",
+        "caller",
         "client_request_id",
         "content_encoding",
         "content_type",
@@ -81,6 +84,8 @@ class Exchange:
         self.id: bytes = made.bytes
         self.request_id = "req_" + made.hex
         self.head_sent = False
+        # Once the key is known: every answer from then on says how much of its limits is left.
+        self.caller: Caller | None = None
         self._gone = False
         self._watch: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None

@@ -6,7 +6,7 @@ Only the fields we need are read; every other field stays the caller's own bytes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Raw
@@ -204,7 +204,7 @@ def _read_messages(fields: dict[str, Raw]) -> tuple[list[str], int]:
     except (msgspec.MsgspecError, RecursionError):
         return _read_odd_messages(raw)
     if not messages:
-        message = (
+        explained = (
             "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead."
         )
         raise BadCall(explained, "messages", "empty_array")
