@@ -13,7 +13,7 @@ LOCK := compile --quiet --no-config --universal --generate-hashes --no-emit-inde
 run: .venv/runtime static/vendor/ready ## set up what is missing and start everything
 	@exec $(PY) manage.py run --stop-with-parent
 
-test: .venv/dev node_modules/dev static/vendor/ready ## set up and run the tests
+test: .venv/dev .venv-sdk/ready node_modules/dev static/vendor/ready ## set up and run the tests
 	$(PY) -m pytest -n $(TEST_WORKERS) --cov --cov-report=term --cov-fail-under=$(MIN_COVERAGE)
 
 check: lint test ## what CI runs: format, lint, types, import contracts, migrations, tests with coverage
@@ -39,10 +39,11 @@ demo: .venv/runtime static/vendor/ready ## start with 90 days of invented usage,
 lock: .venv/dev ## compile the lock files from pyproject.toml and package.json
 	env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL -u UV_FIND_LINKS $(UV) pip $(LOCK) -o requirements.lock pyproject.toml
 	env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL -u UV_FIND_LINKS $(UV) pip $(LOCK) -c requirements.lock --group dev -o requirements-dev.lock pyproject.toml
+	$(PY) tests/sdk/environments.py --lock
 	npm install --package-lock-only --ignore-scripts
 
 clean: ## remove what the set-up made; data directories stay
-	rm -rf .venv node_modules static/vendor .coverage .coverage.* htmlcov .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-sdk node_modules static/vendor .coverage .coverage.* htmlcov .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -55,6 +56,10 @@ help: ## this list
 .venv/dev: requirements-dev.lock requirements.lock bootstrap.sh
 	@./bootstrap.sh requirements-dev.lock
 	@touch .venv/runtime $@
+
+.venv-sdk/ready: tests/sdk/environments.py $(wildcard tests/sdk/*.lock) | .venv/dev
+	@$(PY) tests/sdk/environments.py
+	@touch $@
 
 static/vendor/ready: package.json package-lock.json frontend.py | .venv/runtime
 	@echo "megadash: fetching the front-end packages" >&2

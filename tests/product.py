@@ -57,7 +57,9 @@ class Running(Product):
         buckets = self.rest(f"/v1/organization/usage/{kind}", start_time=_yesterday_s(), group_by="model")["data"]
         sums: dict[str, dict[str, int]] = {}
         for result in (result for bucket in buckets for result in bucket["results"]):
-            of_model = sums.setdefault(result["model"], {"input_tokens": 0, "output_tokens": 0, "num_model_requests": 0})
+            of_model = sums.setdefault(
+                result["model"], {"input_tokens": 0, "output_tokens": 0, "num_model_requests": 0}
+            )
             for name in of_model:
                 of_model[name] += result.get(name) or 0
         return sums
@@ -92,7 +94,9 @@ class SignedIn:
         form = self.get("/instance/teams/new/")
         tier_id = found(rf'<option value="(\d+)"[^>]*>{tier}</option>', form)
         self.submit("/instance/teams/new/", {"name": name, "tier": tier_id, "time_zone": "UTC"})
-        return found(rf'href="(/t/\d+)/overview/"[^>]*><bdi class="name">{html.escape(name)}<', self.get("/instance/teams/"))
+        return found(
+            rf'href="(/t/\d+)/overview/"[^>]*><bdi class="name">{html.escape(name)}<', self.get("/instance/teams/")
+        )
 
     def make_key(self, team: str, name: str) -> str:
         """Its secret, which only the page after the form shows."""

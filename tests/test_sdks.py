@@ -104,7 +104,9 @@ def test_the_calls_of_the_node_sdk_add_up_to_the_providers_own_journal(tmp_path:
         every_cost_is_that_of_genai_prices(events)
         page_and_rest_say_the_same_as_the_ledger(product, events)
         assert outcomes(events)["client_abort"] == report.calls["hang-up"]
-        assert outcomes(events)["upstream_error"] == sum(report.calls[f"upstream-{status}"] for status in (400, 429, 503))
+        assert outcomes(events)["upstream_error"] == sum(
+            report.calls[f"upstream-{status}"] for status in (400, 429, 503)
+        )
 
 
 # The calls ------------------------------------------------------------------------------------------------------------
@@ -114,7 +116,8 @@ def called_by_python_sdks(product: Running) -> list[Report]:
     environments.prepare()
     script = str(ROOT / "tests" / "sdk" / "python_calls.py")
     running_ = [
-        started([str(environments.python_of(major)), script, *arguments(product, ROUNDS)]) for major in environments.MAJORS
+        started([str(environments.python_of(major)), script, *arguments(product, ROUNDS)])
+        for major in environments.MAJORS
     ]
     return [finished(process) for process in running_]
 
@@ -227,8 +230,13 @@ def page_and_rest_say_the_same_as_the_ledger(product: Running, events: list[dict
     expected_on_page = {
         model: (sums["input"] + sums["output"], sums["cost"]) for model, sums in by_model.items() if sums["input"]
     }
-    assert {model: (sums["tokens"], sums["cost"]) for model, sums in shown.items() if sums["tokens"]} == expected_on_page
-    for metric, total in (("tokens", sum(pair[0] for pair in expected_on_page.values())), ("cost", total_nano_usd / 1e9)):
+    assert {
+        model: (sums["tokens"], sums["cost"]) for model, sums in shown.items() if sums["tokens"]
+    } == expected_on_page
+    for metric, total in (
+        ("tokens", sum(pair[0] for pair in expected_on_page.values())),
+        ("cost", total_nano_usd / 1e9),
+    ):
         figure = json.loads(page.get(f"{overview}figure.json?range=7d&metric={metric}"))
         assert sum(sum(bar["y"]) for bar in figure["data"]) == pytest.approx(total, rel=1e-12)
 

@@ -29,7 +29,9 @@ def client(product: Running, key: str, **options: int) -> openai.OpenAI:
     return openai.OpenAI(base_url=product.base_url, api_key=key, **options)  # type: ignore[arg-type]
 
 
-def test_one_call_of_adas_becomes_a_bar_a_row_and_a_receipt(product: Running, upstream: LLMock, grace: SignedIn) -> None:
+def test_one_call_of_adas_becomes_a_bar_a_row_and_a_receipt(
+    product: Running, upstream: LLMock, grace: SignedIn
+) -> None:
     # Grace makes a team for Ada, and its first key.
     team = grace.make_team("Ada's team", "Basic")
     key = grace.make_key(team, "notebook")
@@ -39,7 +41,9 @@ def test_one_call_of_adas_becomes_a_bar_a_row_and_a_receipt(product: Running, up
     upstream.script({"type": "reply", "text": ANSWER, "times": 1, "match": {"model": "gpt-4"}})
     with client(product, key) as ada:
         raw = ada.chat.completions.with_raw_response.create(
-            model="gpt-4", messages=[{"role": "user", "content": "What does a call cost? " * 20}], metadata={"for": "finance"}
+            model="gpt-4",
+            messages=[{"role": "user", "content": "What does a call cost? " * 20}],
+            metadata={"for": "finance"},
         )
     completion = raw.parse()
     assert completion.choices[0].message.content == ANSWER
@@ -132,7 +136,9 @@ def test_basic_refuses_the_sixty_first_call_and_the_sdk_waits_as_told(product: R
 
 
 def ask(client: openai.OpenAI) -> openai._legacy_response.LegacyAPIResponse[openai.types.chat.ChatCompletion]:
-    return client.chat.completions.with_raw_response.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "?"}])
+    return client.chat.completions.with_raw_response.create(
+        model="gpt-4o-mini", messages=[{"role": "user", "content": "?"}]
+    )
 
 
 def is_refused(client: openai.OpenAI) -> bool:

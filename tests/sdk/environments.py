@@ -15,7 +15,14 @@ HERE = Path(__file__).resolve().parent
 ENVIRONMENTS = HERE.parent.parent / ".venv-sdk"
 MAJORS = (1, 2, 3)
 # Where packages come from is this machine's matter, and must not end up in a lock file.
-PLACES = ("PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL")
+PLACES = (
+    "PIP_FIND_LINKS",
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS",
+    "UV_INDEX_URL",
+    "UV_EXTRA_INDEX_URL",
+)
 
 
 def python_of(major: int) -> Path:
@@ -39,9 +46,19 @@ def _make(major: int) -> None:
     place = ENVIRONMENTS / f"openai-{major}"
     print(f"megadash: setting up the openai {major}.x SDK for the tests", file=sys.stderr)
     shutil.rmtree(place, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
-    install = [str(python_of(major)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*install, "--require-hashes", "--only-binary", ":all:", "-r", str(lock_of(major))], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
+    options = ["--disable-pip-version-check", "--require-hashes", "--only-binary", ":all:", "--no-compile"]
+    pip = [_python_with_pip(), "-m", "pip", "--python", str(python_of(major)), "install", "--quiet"]
+    subprocess.run([*pip, *options, "-r", str(lock_of(major))], check=True)
+
+
+def _python_with_pip() -> str:
+    """An environment may have been made without pip; then that of the machine installs from outside."""
+    for python in (sys.executable, "python3"):
+        asked = subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False)
+        if asked.returncode == 0:
+            return python
+    raise SystemExit("megadash: no pip was found, neither here nor of python3 on PATH.")
 
 
 def lock() -> None:

@@ -21,11 +21,14 @@ TEXTS = [
     "How many bytes are in a kibibyte?",
     "请用一句话解释什么是大语言模型,并说明它的费用是怎样计算的。",
     "👩‍👩‍👧‍👦 naïve café — Zürich, 東京, Αθήνα 🚀🧾",
-    "Grace asked: \"how much did\tit cost?\"\nAda said: \\$0.02.",
+    'Grace asked: "how much did\tit cost?"\nAda said: \\$0.02.',
     "مرحبا، كم تكلفة هذه المكالمة؟",
 ]
 TOOLS: list[Any] = [
-    {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}
+    {
+        "type": "function",
+        "function": {"name": name, "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
+    }
     for name in ("get_weather", "get_time")
 ]
 PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -148,7 +151,7 @@ async def embeddings(run: Run, _model: str, text: str) -> None:
 
 async def agent_loop(run: Run, model: str, text: str) -> None:
     """The tool calls go back with their results, as every agent sends them."""
-    call = {"id": "call_1", "type": "function", "function": {"name": "get_time", "arguments": "{\"city\":\"北京\"}"}}
+    call = {"id": "call_1", "type": "function", "function": {"name": "get_time", "arguments": '{"city":"北京"}'}}
     messages = [
         {"role": "user", "content": text},
         {"role": "assistant", "content": None, "tool_calls": [call]},
@@ -160,7 +163,12 @@ async def agent_loop(run: Run, model: str, text: str) -> None:
 
 async def unknown_fields(run: Run, model: str, text: str) -> None:
     answer = await run.chat(
-        "unknown-fields", model, text, metadata={"cost_centre": "研发"}, user="ada", extra_body={"tomorrows_field": [1, {"a": None}]}
+        "unknown-fields",
+        model,
+        text,
+        metadata={"cost_centre": "研发"},
+        user="ada",
+        extra_body={"tomorrows_field": [1, {"a": None}]},
     )
     assert answer.choices[0].message.content
 
