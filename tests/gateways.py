@@ -88,7 +88,10 @@ class Gateway:
         self.data_dir, self.log_path, self.upstream = place / "data", place / "log", upstream
         self.port = processes.free_port()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        self._environment = kept | {"MEGADASH_DATA_DIR": str(self.data_dir), "DJANGO_SETTINGS_MODULE": "megadash.settings"}
+        self._environment = kept | {
+            "MEGADASH_DATA_DIR": str(self.data_dir),
+            "DJANGO_SETTINGS_MODULE": "megadash.settings",
+        }
         given = {"port": upstream.port, "secret": SECRET, "models": list(SCRIPTS)}
         self.keys: dict[str, str] = json.loads(self.python(PREPARE, json.dumps(given)))
 
@@ -100,11 +103,20 @@ class Gateway:
         return ended.stdout
 
     def change(self, code: str) -> None:
-        self.python("import django; django.setup()\nfrom django.utils import timezone\nfrom accounts.models import *\n" + code)
+        self.python(
+            "import django; django.setup()\nfrom django.utils import timezone\nfrom accounts.models import *\n" + code
+        )
 
     # Calls ------------------------------------------------------------------------------------------------------------
 
-    def call(self, method: str = "POST", path: str = "/v1/chat/completions", body: Any = None, key: str = "grace", **headers: str) -> Answer:
+    def call(
+        self,
+        method: str = "POST",
+        path: str = "/v1/chat/completions",
+        body: Any = None,
+        key: str = "grace",
+        **headers: str,
+    ) -> Answer:
         """`body` bytes go as they are; a header's `_` is its `-`."""
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         sent = {"authorization": f"Bearer {self.keys.get(key, key)}"} if key else {}
@@ -112,9 +124,13 @@ class Gateway:
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
             connection.request(method, path, data, sent)
             response = connection.getresponse()
-            return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+            return Answer(
+                response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+            )
 
-    def chat(self, model: str = "well", key: str = "grace", headers: dict[str, str] | None = None, **fields: Any) -> Answer:
+    def chat(
+        self, model: str = "well", key: str = "grace", headers: dict[str, str] | None = None, **fields: Any
+    ) -> Answer:
         return self.call(body={"model": model, "messages": HI, **fields}, key=key, **(headers or {}))
 
     def raw(self, data: bytes, *more: bytes, patience_s: float = 10) -> bytes:
@@ -138,7 +154,9 @@ class Gateway:
 
     def event(self, request_id: str) -> dict[str, Any]:
         """The record of a call, once the shipper has brought it."""
-        return eventually(lambda: next(iter(self.rows("SELECT * FROM usage_usageevent WHERE id = ?", request_id[4:])), {}))
+        return eventually(
+            lambda: next(iter(self.rows("SELECT * FROM usage_usageevent WHERE id = ?", request_id[4:])), {})
+        )
 
     def attempts(self, request_id: str) -> list[dict[str, Any]]:
         return self.rows("SELECT * FROM usage_usageattempt WHERE event_id = ? ORDER BY position", request_id[4:])
@@ -160,7 +178,10 @@ class Gateway:
             [sys.executable, "manage.py", "ship"],
         ]
         with self.log_path.open("ab") as log:
-            started = [subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log) for command in commands]
+            started = [
+                subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
+                for command in commands
+            ]
         try:
             eventually(self._answers)
             yield

@@ -70,7 +70,10 @@ Script = Callable[[Peer], Awaitable[None]]
 
 
 def chunk(content: str = "", finish: str | None = None) -> dict[str, Any]:
-    return {**HEAD, "choices": [{"index": 0, "delta": {"content": content} if content else {}, "finish_reason": finish}]}
+    return {
+        **HEAD,
+        "choices": [{"index": 0, "delta": {"content": content} if content else {}, "finish_reason": finish}],
+    }
 
 
 def completion(content: str = "four words of text", **fields: Any) -> dict[str, Any]:
@@ -106,7 +109,9 @@ class Provider:
 
     async def _request(self, reader: asyncio.StreamReader) -> Asked:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head.split("\r\n")[1:-2])}
+        headers = {
+            name.lower(): value for name, _, value in (line.partition(": ") for line in head.split("\r\n")[1:-2])
+        }
         body = json.loads(await reader.readexactly(int(headers["content-length"])))
         return Asked(body["model"], headers, body)
 
@@ -115,13 +120,15 @@ class Provider:
 def provider() -> Iterator[Provider]:
     """In a thread of its own, on a free port."""
     made, loop, ready = Provider(), asyncio.new_event_loop(), threading.Event()
+    servers: list[asyncio.Server] = []
 
     async def run() -> None:
-        server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
-        made.port = server.sockets[0].getsockname()[1]
+        servers.append(await asyncio.start_server(made.serve, "127.0.0.1", 0))
+        made.port = servers[0].sockets[0].getsockname()[1]
         ready.set()
 
     async def end() -> None:
+        servers[0].close()
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
@@ -222,7 +229,11 @@ async def unprocessable(peer: Peer) -> None:
 
 
 async def rate_limited(peer: Peer) -> None:
-    await peer.answer(429, {"error": {"message": "slow down", "type": "tokens", "code": "rate_limit_exceeded"}}, JSON + "retry-after: 7\r\n")
+    await peer.answer(
+        429,
+        {"error": {"message": "slow down", "type": "tokens", "code": "rate_limit_exceeded"}},
+        JSON + "retry-after: 7\r\n",
+    )
 
 
 async def fails(peer: Peer) -> None:

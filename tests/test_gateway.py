@@ -32,7 +32,12 @@ def recorded(gateway: Gateway, answer: Answer, **expected: Any) -> dict[str, Any
 
 
 def test_a_whole_answer_goes_through_and_is_recorded(gateway: Gateway) -> None:
-    answer = gateway.chat("well", metadata={"job": "7"}, user="ada", headers={"x_client_request_id": "mine", "x_stainless_retry_count": "2"})
+    answer = gateway.chat(
+        "well",
+        metadata={"job": "7"},
+        user="ada",
+        headers={"x_client_request_id": "mine", "x_stainless_retry_count": "2"},
+    )
     assert (answer.status, answer.json["usage"], answer.json["model"]) == (200, USAGE, "gpt-4-0613")
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["openai-processing-ms"].isdigit()
@@ -51,11 +56,22 @@ def test_a_stream_goes_through_and_tells_usage_only_when_asked(gateway: Gateway,
     assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert answer.events[-1] == "[DONE]"
     assert any("usage" in event for event in answer.events[:-1]) is asked
-    event = recorded(gateway, answer, outcome="ok", origin="provider", input_tokens=9, output_tokens=3, finish_reason="stop", streamed=1)
+    event = recorded(
+        gateway,
+        answer,
+        outcome="ok",
+        origin="provider",
+        input_tokens=9,
+        output_tokens=3,
+        finish_reason="stop",
+        streamed=1,
+    )
     assert event["ttft_us"] <= event["latency_us"]
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/completions", "/v1/chat/completions/", "/chat/completions/"])
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/chat/completions", "/v1/chat/completions/", "/chat/completions/"]
+)
 def test_the_path_may_lack_v1_and_have_a_slash(gateway: Gateway, path: str) -> None:
     assert gateway.call(path=path, body={"model": "well", "messages": HI}).status == 200
 
@@ -80,7 +96,9 @@ def test_the_path_may_lack_v1_and_have_a_slash(gateway: Gateway, path: str) -> N
     ],
 )
 @pytest.mark.parametrize("streamed", [False, True])
-def test_no_failure_looks_like_an_answer(gateway: Gateway, model: str, status: int, error_code: str, streamed: bool) -> None:
+def test_no_failure_looks_like_an_answer(
+    gateway: Gateway, model: str, status: int, error_code: str, streamed: bool
+) -> None:
     if streamed and model in ("truncated", "error-in-200", "bomb"):
         status, error_code = 502, "upstream_garbled"
     answer = gateway.chat(model, stream=streamed)
@@ -88,12 +106,18 @@ def test_no_failure_looks_like_an_answer(gateway: Gateway, model: str, status: i
     assert answer.error["message"]
     assert answer.error["code"] is None or isinstance(answer.error["code"], str)
     assert SECRET.encode() not in answer.body
-    recorded(gateway, answer, status=status, outcome="upstream_error", error_code=error_code, origin="none", cost_nano_usd=0)
+    recorded(
+        gateway, answer, status=status, outcome="upstream_error", error_code=error_code, origin="none", cost_nano_usd=0
+    )
 
 
 def test_the_providers_own_limit_and_words_reach_the_caller(gateway: Gateway) -> None:
     limited = gateway.chat("rate-limited")
-    assert (limited.headers["retry-after"], limited.error["message"], limited.error["type"]) == ("7", "slow down", "tokens")
+    assert (limited.headers["retry-after"], limited.error["message"], limited.error["type"]) == (
+        "7",
+        "slow down",
+        "tokens",
+    )
     wrong = gateway.chat("unprocessable")
     assert (wrong.error["message"], wrong.error["param"], wrong.error["code"]) == ("seed must be even", "seed", "422")
 
@@ -157,7 +181,11 @@ def test_a_fallback_answers_and_every_try_is_recorded(gateway: Gateway, streamed
 
 @pytest.mark.parametrize(
     ("model", "switch", "status"),
-    [("fails", "fallback_on_error", 500), ("rate-limited", "fallback_on_rate_limit", 429), ("unreachable", "fallback_on_error", 502)],
+    [
+        ("fails", "fallback_on_error", 500),
+        ("rate-limited", "fallback_on_rate_limit", 429),
+        ("unreachable", "fallback_on_error", 502),
+    ],
 )
 def test_a_fallback_can_be_switched_off(gateway: Gateway, model: str, switch: str, status: int) -> None:
     assert gateway.chat(model, fallback_models=["well"], **{switch: False}).status == status
@@ -202,7 +230,12 @@ def test_a_hang_up_before_the_first_byte_charges_the_prompt(gateway: Gateway, st
     before = len(gateway.events_of(model))
     _hang_up(gateway, model, "grace", b"", stream=streamed)
     event = eventually(lambda: gateway.events_of(model)[before:])[0]
-    assert (event["outcome"], event["origin"], event["input_tokens"], event["output_tokens"]) == ("client_abort", "partial", 8, 0)
+    assert (event["outcome"], event["origin"], event["input_tokens"], event["output_tokens"]) == (
+        "client_abort",
+        "partial",
+        8,
+        0,
+    )
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -210,7 +243,12 @@ def test_a_team_that_drains_gets_the_exact_usage(gateway: Gateway, streamed: boo
     before = len(gateway.events_of("drained"))
     _hang_up(gateway, "drained", "drains", b"", stream=streamed)
     event = eventually(lambda: gateway.events_of("drained")[before:])[0]
-    assert (event["outcome"], event["origin"], event["input_tokens"], event["output_tokens"]) == ("client_abort", "provider", 9, 3)
+    assert (event["outcome"], event["origin"], event["input_tokens"], event["output_tokens"]) == (
+        "client_abort",
+        "provider",
+        9,
+        3,
+    )
 
 
 # Limits and debug -----------------------------------------------------------------------------------------------------
@@ -221,7 +259,11 @@ def test_the_rate_headers_are_on_every_answer_and_a_refusal_is_a_record(gateway:
     assert gateway.chat("well", key="ada", stream=True).headers.keys() >= RATE_HEADERS
     assert gateway.chat("nobody", key="ada").status == 404
     assert gateway.call(body=b"{", key="ada").headers.keys() >= RATE_HEADERS
-    refused = next(answer for answer in (gateway.chat("well", key="narrow", headers={"x_debug": "true"}) for _ in range(5)) if answer.status == 429)
+    refused = next(
+        answer
+        for answer in (gateway.chat("well", key="narrow", headers={"x_debug": "true"}) for _ in range(5))
+        if answer.status == 429
+    )
     assert int(refused.headers["retry-after-ms"]) > 0
     assert refused.error["type"] == "requests"
     assert refused.error["debug"]["limit"] == 2
@@ -249,7 +291,11 @@ def test_a_prompt_longer_than_the_context_is_not_sent_on(gateway: Gateway) -> No
 
 def test_no_prompt_is_written_anywhere(gateway: Gateway) -> None:
     said = [{"role": "user", "content": CANARY}]
-    answers = [gateway.chat(model, messages=said, stream=streamed) for model in ("well", "fails", "stops-short", "html-200") for streamed in (False, True)]
+    answers = [
+        gateway.chat(model, messages=said, stream=streamed)
+        for model in ("well", "fails", "stops-short", "html-200")
+        for streamed in (False, True)
+    ]
     answers.append(gateway.call(body=b'{"messages":"' + CANARY.encode()))
     for answer in answers[:-1]:
         gateway.event(answer.id)

@@ -5,6 +5,7 @@ granian's HTTP library answers what is no HTTP at all by itself, with an empty 4
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.gateways import HI, Gateway, gateway_in
+from usage.proxy import exchange
 
 BODY = json.dumps({"model": "well", "messages": HI}).encode()
 
@@ -84,7 +86,8 @@ def test_a_flood_of_headers_is_cut_off(gateway: Gateway) -> None:
 def test_numbers_in_headers_may_be_absurd(gateway: Gateway) -> None:
     for value in ("9" * 5_000, "-1", "1e9", "٣", "²"):
         answer = gateway.raw(
-            head(gateway, f"x-stainless-retry-count: {value}", f"content-length: {len(BODY)}", "connection: close") + BODY
+            head(gateway, f"x-stainless-retry-count: {value}", f"content-length: {len(BODY)}", "connection: close")
+            + BODY
         )
         assert status_of(answer) == 200, value
 
@@ -127,14 +130,36 @@ def test_a_body_in_many_small_chunks_is_read(gateway: Gateway) -> None:
     assert status_of(answer) == 200
 
 
+def test_a_body_that_never_comes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head and then nothing; the patience is shortened, because it is half a minute."""
+
+    async def nothing() -> Any:
+        await asyncio.Event().wait()
+
+    async def nobody(_: Any) -> None:
+        raise AssertionError("nothing is sent")
+
+    monkeypatch.setattr(exchange, "BODY_TIMEOUT_S", 0.05)
+    scope: dict[str, Any] = {"method": "POST", "path": "/", "headers": [(b"content-length", b"10")]}
+    with pytest.raises(exchange.BodyTooSlow):
+        asyncio.run(exchange.Exchange(scope, nothing, nobody).body())
+
+
 def test_a_caller_who_leaves_in_the_middle_of_its_body_harms_nobody(gateway: Gateway) -> None:
     with gateway.socket() as peer:
         peer.sendall(head(gateway, "content-length: 1000") + BODY)
 
 
 def test_targets_of_the_callers_own_choice_do_nothing(gateway: Gateway) -> None:
-    wanted: dict[str, Any] = {"api_base": "http://127.0.0.1:1", "base_url": "http://127.0.0.1:1", "api_key": "sk-x", "extra_headers": {"x-evil": "1"}}
-    answer = gateway.call(path="/v1/chat/completions?api_base=http://127.0.0.1:1", body=json.loads(BODY) | wanted, api_base="http://x")
+    wanted: dict[str, Any] = {
+        "api_base": "http://127.0.0.1:1",
+        "base_url": "http://127.0.0.1:1",
+        "api_key": "sk-x",
+        "extra_headers": {"x-evil": "1"},
+    }
+    answer = gateway.call(
+        path="/v1/chat/completions?api_base=http://127.0.0.1:1", body=json.loads(BODY) | wanted, api_base="http://x"
+    )
     assert answer.status == 200
     assert "x-evil" not in gateway.upstream.received[-1].headers
 
@@ -161,7 +186,15 @@ def test_folded_and_underscored_headers_are_no_credentials(gateway: Gateway) -> 
     assert 400 <= status_of(gateway.raw(folded.encode())) < 500
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/chat/completions"), ("PUT", "/v1/embeddings"), ("POST", "/v1/models"), ("DELETE", "/v1/models/gpt-4")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/chat/completions"),
+        ("PUT", "/v1/embeddings"),
+        ("POST", "/v1/models"),
+        ("DELETE", "/v1/models/gpt-4"),
+    ],
+)
 def test_a_wrong_method_is_a_405_that_names_the_right_one(gateway: Gateway, method: str, path: str) -> None:
     answer = gateway.call(method, path)
     assert (answer.status, answer.error["code"]) == (405, "method_not_supported")
@@ -169,7 +202,11 @@ def test_a_wrong_method_is_a_405_that_names_the_right_one(gateway: Gateway, meth
 
 
 def test_options_and_head_are_answered(gateway: Gateway) -> None:
-    asked = {"access_control_request_method": "POST", "access_control_request_headers": "x-stainless-lang", "origin": "https://x"}
+    asked = {
+        "access_control_request_method": "POST",
+        "access_control_request_headers": "x-stainless-lang",
+        "origin": "https://x",
+    }
     answer = gateway.call("OPTIONS", "/v1/chat/completions", key="", **asked)
     assert answer.status in (200, 204)
     assert answer.headers["access-control-allow-origin"] == "*"
@@ -186,7 +223,9 @@ def test_models_are_listed_and_found_by_their_names(gateway: Gateway) -> None:
         assert (answer.status, answer.error["code"]) == (404, "model_not_found")
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completionz", "/v1", "/v1/", "/v1//chat/completions", "/v1/chat", "/v1/responses"])
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completionz", "/v1", "/v1/", "/v1//chat/completions", "/v1/chat", "/v1/responses"]
+)
 def test_an_unknown_path_is_a_404_in_the_envelope(gateway: Gateway, path: str) -> None:
     answer = gateway.call(path=path, body=BODY)
     assert (answer.status, answer.error["type"]) == (404, "invalid_request_error")

@@ -103,7 +103,9 @@ def key(db: None) -> ApiKey:
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=entries, data=st.data())
-def test_buckets_equal_events_and_a_replay_adds_nothing(key: ApiKey, drawn: list[dict[str, Any]], data: st.DataObject) -> None:
+def test_buckets_equal_events_and_a_replay_adds_nothing(
+    key: ApiKey, drawn: list[dict[str, Any]], data: st.DataObject
+) -> None:
     made = [rows.entry(key, START + timedelta(minutes=one.pop("minutes")), **one) for one in drawn]
     before = UsageEvent.objects.count()
     cut = data.draw(st.integers(0, len(made)))
@@ -119,7 +121,11 @@ def test_a_call_is_priced_by_class_and_its_price_is_frozen(key: ApiKey) -> None:
     call = rows.entry(key, START, "gpt-4o", tokens=Tokens(1_000, 200, 0, 0, 300, 0, 0))
     ledger.record([call], rows.PRICES)
     event = UsageEvent.objects.get()
-    assert (event.input_cost_nano_usd, event.cached_cost_nano_usd, event.output_cost_nano_usd) == (2_500_000, 250_000, 3_000_000)
+    assert (event.input_cost_nano_usd, event.cached_cost_nano_usd, event.output_cost_nano_usd) == (
+        2_500_000,
+        250_000,
+        3_000_000,
+    )
     assert event.cost_nano_usd == 5_750_000
     dearer = rows._version(9, "gpt-4o", {"input": Decimal(100), "output": Decimal(100)})
     ledger.record([call], ledger.pricing.PriceBook([dearer]))
@@ -131,10 +137,18 @@ def test_unknown_is_null_and_never_zero(key: ApiKey) -> None:
     ledger.record([rows.entry(key, START, tokens=NO_TOKENS, origin="none", outcome="upstream_error")], rows.PRICES)
     ledger.record([rows.entry(key, START, "nobody-knows-its-price")], rows.PRICES)
     ledger.record([rows.entry(key, START, tokens=Tokens(9), outcome="interrupted", status=None)], rows.PRICES)
-    nothing, unpriced, interrupted = UsageEvent.objects.order_by("outcome")[2], UsageEvent.objects.get(outcome="ok"), UsageEvent.objects.get(outcome="interrupted")
+    nothing, unpriced, interrupted = (
+        UsageEvent.objects.order_by("outcome")[2],
+        UsageEvent.objects.get(outcome="ok"),
+        UsageEvent.objects.get(outcome="interrupted"),
+    )
     assert (nothing.input_tokens, nothing.cost_nano_usd) == (None, None)
     assert (unpriced.input_tokens, unpriced.cost_nano_usd, unpriced.price_version_id) == (100, None, None)
-    assert (interrupted.input_cost_nano_usd, interrupted.output_cost_nano_usd, interrupted.cost_nano_usd) == (270_000, None, 270_000)
+    assert (interrupted.input_cost_nano_usd, interrupted.output_cost_nano_usd, interrupted.cost_nano_usd) == (
+        270_000,
+        None,
+        270_000,
+    )
     assert totals(QuarterBucket)["unpriced_calls"] == 2
 
 
@@ -144,7 +158,10 @@ def test_failed_tries_are_children_with_their_own_cost(key: ApiKey) -> None:
     call = rows.entry(key, START, "gpt-4o", requested_model="gpt-4", attempts=tries)
     for _ in range(2):
         ledger.record([call], rows.PRICES)
-    assert list(UsageAttempt.objects.values_list("position", "status", "cost_nano_usd")) == [(0, 500, 0), (1, 200, 450_000)]
+    assert list(UsageAttempt.objects.values_list("position", "status", "cost_nano_usd")) == [
+        (0, 500, 0),
+        (1, 200, 450_000),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +199,9 @@ def test_a_key_remembers_when_it_was_last_used(key: ApiKey) -> None:
 
 
 def test_what_django_reads_back_is_what_was_recorded(key: ApiKey) -> None:
-    call = rows.entry(key, START + timedelta(microseconds=7), metadata={"项目": "😀"}, end_user="ада", refusal={"limit": 60})
+    call = rows.entry(
+        key, START + timedelta(microseconds=7), metadata={"项目": "😀"}, end_user="ада", refusal={"limit": 60}
+    )
     ledger.record([call], rows.PRICES)
     event = UsageEvent.objects.get(pk=call.id.hex())
     assert (event.started_at, event.metadata, event.end_user, event.refusal) == (
@@ -205,7 +224,17 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.skipif("DATABASE_URL" in os.environ, reason="this is that run")
 def test_all_this_and_the_shipper_hold_on_postgresql_too(postgresql: str, tmp_path: Path) -> None:
     assert connection.vendor == "sqlite"
-    again = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--reuse-db", "tests/test_ledger.py", "tests/test_shipper.py"]
+    again = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--reuse-db",
+        "tests/test_ledger.py",
+        "tests/test_shipper.py",
+    ]
     environment = os.environ | {"DATABASE_URL": postgresql, "MEGADASH_DATA_DIR": str(tmp_path)}
     ended = subprocess.run(again, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stdout[-4_000:] + ended.stderr[-2_000:]

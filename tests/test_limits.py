@@ -24,7 +24,9 @@ class Clock:
         return self.now_ns
 
 
-def limiter_of(clock: Clock, requests: int | None, tokens: int | None, concurrent: int | None = None) -> tuple[Limiter, Scope]:
+def limiter_of(
+    clock: Clock, requests: int | None, tokens: int | None, concurrent: int | None = None
+) -> tuple[Limiter, Scope]:
     limiter = Limiter(clock)
     return limiter, limiter.scope("team", 1, requests, tokens, concurrent)
 
@@ -55,7 +57,9 @@ class Oracle:
 @given(
     requests=st.integers(1, 400),
     tokens=st.integers(1, 1_000),
-    calls=st.lists(st.tuples(st.integers(0, MINUTE_NS // 20), st.integers(0, 1_200), st.integers(0, 1_500)), max_size=60),
+    calls=st.lists(
+        st.tuples(st.integers(0, MINUTE_NS // 20), st.integers(0, 1_200), st.integers(0, 1_500)), max_size=60
+    ),
 )
 def test_admission_equals_the_oracle(requests: int, tokens: int, calls: list[tuple[int, int, int]]) -> None:
     clock = Clock()

@@ -254,7 +254,7 @@ def used_of(event: dict[str, str]) -> Used:
 
 
 def used_by(entry: dict[str, Any]) -> Used | None:
-    """An entry of aimock's journal holds the fixture that it answered with, and that its usage. Its embeddings use nothing."""
+    """An entry of aimock's journal holds the fixture it answered with, and that its usage; an embedding uses nothing."""
     fixture = entry["response"]["fixture"]
     if entry["path"] == "/v1/embeddings":
         return Used(entry["body"]["model"], 0, 0)

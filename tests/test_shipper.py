@@ -93,7 +93,9 @@ def ledger_holds(count: int) -> None:
     assert sum(DayKeyBucket.objects.values_list("ok_calls", flat=True)) == count
 
 
-def test_many_calls_over_many_segments_are_recorded_once_and_their_segments_go(tmp_path: Path, worker: Worker, key: ApiKey) -> None:
+def test_many_calls_over_many_segments_are_recorded_once_and_their_segments_go(
+    tmp_path: Path, worker: Worker, key: ApiKey
+) -> None:
     ships = Shipper(tmp_path)
     for begun, ended in calls(key, 200):
         worker.write(begun, ended)
@@ -106,7 +108,9 @@ def test_many_calls_over_many_segments_are_recorded_once_and_their_segments_go(t
     assert ships.ship_once() == 0
 
 
-def test_a_shipper_that_is_started_again_and_again_records_each_call_once(tmp_path: Path, worker: Worker, key: ApiKey) -> None:
+def test_a_shipper_that_is_started_again_and_again_records_each_call_once(
+    tmp_path: Path, worker: Worker, key: ApiKey
+) -> None:
     for begun, ended in calls(key, 60):
         worker.write(begun, ended)
         Shipper(tmp_path).ship_once()
@@ -114,7 +118,9 @@ def test_a_shipper_that_is_started_again_and_again_records_each_call_once(tmp_pa
 
 
 @pytest.mark.parametrize("cursor", [None, b"", b"\0" * 7])
-def test_a_lost_or_torn_cursor_records_nothing_twice(tmp_path: Path, worker: Worker, key: ApiKey, cursor: bytes | None) -> None:
+def test_a_lost_or_torn_cursor_records_nothing_twice(
+    tmp_path: Path, worker: Worker, key: ApiKey, cursor: bytes | None
+) -> None:
     for begun, ended in calls(key, 5):
         worker.write(begun, ended)
     Shipper(tmp_path).ship_once()
@@ -149,7 +155,9 @@ def test_a_frame_written_just_before_the_turn_over_is_not_passed_by(
     worker._begin(1)
     read_frames = shipper.WorkerSpool._frames
 
-    def and_the_worker_goes_on(spool: shipper.WorkerSpool, number: int, offset: int) -> Iterator[tuple[Intent | Final, int]]:
+    def and_the_worker_goes_on(
+        spool: shipper.WorkerSpool, number: int, offset: int
+    ) -> Iterator[tuple[Intent | Final, int]]:
         yield from read_frames(spool, number, offset)
         if worker.number == 0:
             worker.write(last)
@@ -162,7 +170,9 @@ def test_a_frame_written_just_before_the_turn_over_is_not_passed_by(
     ledger_holds(3)
 
 
-def test_the_calls_of_a_dead_worker_are_interrupted_and_those_of_a_living_one_are_not(tmp_path: Path, worker: Worker, key: ApiKey) -> None:
+def test_the_calls_of_a_dead_worker_are_interrupted_and_those_of_a_living_one_are_not(
+    tmp_path: Path, worker: Worker, key: ApiKey
+) -> None:
     ships = Shipper(tmp_path)
     (begun, ended), (left_open, _) = calls(key, 2)
     worker.write(begun, left_open, ended)
@@ -172,7 +182,12 @@ def test_the_calls_of_a_dead_worker_are_interrupted_and_those_of_a_living_one_ar
     Shipper(tmp_path).ship_once()
     interrupted = UsageEvent.objects.get(outcome="interrupted")
     assert interrupted.id.bytes == left_open.id
-    assert (interrupted.status, interrupted.origin, interrupted.input_tokens, interrupted.output_tokens) == (None, "partial", 9, None)
+    assert (interrupted.status, interrupted.origin, interrupted.input_tokens, interrupted.output_tokens) == (
+        None,
+        "partial",
+        9,
+        None,
+    )
     assert not worker.directory.exists()
     ships.ship_once()
     assert UsageEvent.objects.count() == 2
@@ -213,7 +228,9 @@ def test_a_damaged_frame_does_not_hold_up_those_after_it(tmp_path: Path, worker:
     ledger_holds(2)
 
 
-def test_a_poison_row_goes_to_the_dead_letters_and_the_rest_is_recorded(tmp_path: Path, worker: Worker, key: ApiKey) -> None:
+def test_a_poison_row_goes_to_the_dead_letters_and_the_rest_is_recorded(
+    tmp_path: Path, worker: Worker, key: ApiKey
+) -> None:
     good = [ended for _, ended in calls(key, 20)]
     poison = [
         rows.entry(key, NOW, started_us=2**62),
@@ -221,7 +238,11 @@ def test_a_poison_row_goes_to_the_dead_letters_and_the_rest_is_recorded(tmp_path
         rows.entry(key, NOW, outcome="nonsense"),
     ]
     if connection.vendor == "postgresql":
-        poison += [rows.entry(key, NOW, end_user="\0"), rows.entry(key, NOW, error_code="x" * 101), rows.entry(key, NOW, metadata={"a": "\0"})]
+        poison += [
+            rows.entry(key, NOW, end_user="\0"),
+            rows.entry(key, NOW, error_code="x" * 101),
+            rows.entry(key, NOW, metadata={"a": "\0"}),
+        ]
     worker.write(*good[:10], *poison, *good[10:])
     ships = Shipper(tmp_path)
     ships.ship_once()

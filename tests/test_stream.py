@@ -118,7 +118,9 @@ def test_what_comes_after_done_is_nobodys() -> None:
 
 
 def test_a_chunk_is_passed_byte_for_byte() -> None:
-    payload = b'{"choices" : [{"index":0,"delta":{"content":"\\u00e9"},"finish_reason":null}], "obfuscation":"xx", "x":1e2}'
+    payload = (
+        b'{"choices" : [{"index":0,"delta":{"content":"\\u00e9"},"finish_reason":null}], "obfuscation":"xx", "x":1e2}'
+    )
     assert read(b"data: " + payload + b"\n\n").raw == b"data: " + payload + b"\n\n"
 
 
@@ -144,7 +146,9 @@ def test_usage_on_the_finish_chunk_becomes_a_chunk_of_its_own() -> None:
     assert seen.tokens == Tokens(9, 0, 0, 0, 3, 0, 0)
 
 
-@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": -5, "completion_tokens": 3}, {"prompt_tokens": "9"}, "many"])
+@pytest.mark.parametrize(
+    "usage", [None, {}, {"prompt_tokens": -5, "completion_tokens": 3}, {"prompt_tokens": "9"}, "many"]
+)
 def test_without_a_usable_usage_ours_is_told(usage: Any) -> None:
     stream = sse(chunk("hi", finish="stop"), {**HEAD, "choices": [], "usage": usage}, "[DONE]")
     seen = read(stream, wants_usage=True)
@@ -155,7 +159,9 @@ def test_without_a_usable_usage_ours_is_told(usage: Any) -> None:
 
 def test_of_a_running_usage_the_last_counts() -> None:
     running = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}
-    assert read(sse(chunk("hi", usage=running), chunk(finish="stop", usage=USAGE))).tokens == Tokens(9, 0, 0, 0, 3, 0, 0)
+    assert read(sse(chunk("hi", usage=running), chunk(finish="stop", usage=USAGE))).tokens == Tokens(
+        9, 0, 0, 0, 3, 0, 0
+    )
 
 
 # The end --------------------------------------------------------------------------------------------------------------

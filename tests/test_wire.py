@@ -145,7 +145,17 @@ def _million(item: bytes) -> bytes:
         b"{" + ESSENTIALS + b',"x":' + b"[" * 5_000_000 + b"]" * 5_000_000 + b"}",
         b"{" + ESSENTIALS + b"," + b",".join(b'"%x":1' % number for number in range(24_000)) + b',"n":"x"}',
     ],
-    ids=["keys", "keys-and-spaces", "keys-and-backslashes", "lists", "numbers", "messages", "metadata", "depth", "quarter-mb"],
+    ids=[
+        "keys",
+        "keys-and-spaces",
+        "keys-and-backslashes",
+        "lists",
+        "numbers",
+        "messages",
+        "metadata",
+        "depth",
+        "quarter-mb",
+    ],
 )
 def test_a_body_made_to_hurt_is_refused_before_it_costs(body: bytes) -> None:
     began_s = time.process_time()
@@ -161,7 +171,9 @@ def test_a_long_honest_prompt_is_no_attack() -> None:
 
 
 def test_of_a_repeated_field_the_last_counts_for_us_and_for_the_provider() -> None:
-    body = b'{"model":"gpt-4","mod\\u0065l":"gpt-4o","stream":true,"stream":false,"messages":[],' + ESSENTIALS[16:] + b"}"
+    body = (
+        b'{"model":"gpt-4","mod\\u0065l":"gpt-4o","stream":true,"stream":false,"messages":[],' + ESSENTIALS[16:] + b"}"
+    )
     call = wire.read_chat(body)
     assert (call.model, call.streamed) == ("gpt-4o", False)
     sent = wire.body_for(call, "upstream")
@@ -247,14 +259,19 @@ def test_embeddings_inputs_of_every_form_are_counted(given: Any, tokens: int) ->
 # Counting -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("encoding", "other"), [("o200k_base", bpe_openai.get_encoding("o200k_base")), ("cl100k_base", bpe_openai.get_encoding("cl100k_base"))])
+@pytest.mark.parametrize(
+    ("encoding", "other"),
+    [("o200k_base", bpe_openai.get_encoding("o200k_base")), ("cl100k_base", bpe_openai.get_encoding("cl100k_base"))],
+)
 @settings(deadline=None)
 @given(text=st.text(max_size=300))
 def test_an_independent_tokenizer_counts_the_same(encoding: str, other: Any, text: str) -> None:
     assert wire.count_text([text], encoding) == len(other.encode_ordinary(text))
 
 
-@pytest.mark.parametrize("text", ["", "天空为什么是蓝色的?" * 50, "😀👩‍👩‍👧‍👦" * 50, "<|endoftext|><|im_start|>", " " * 999, "\n \t" * 99])
+@pytest.mark.parametrize(
+    "text", ["", "天空为什么是蓝色的?" * 50, "😀👩‍👩‍👧‍👦" * 50, "<|endoftext|><|im_start|>", " " * 999, "\n \t" * 99]
+)
 def test_awkward_text_is_counted_as_the_independent_tokenizer_does(text: str) -> None:
     assert wire.count_text([text], "o200k_base") == len(bpe_openai.get_encoding("o200k_base").encode_ordinary(text))
 

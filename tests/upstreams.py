@@ -1,4 +1,4 @@
-"""Providers nobody here wrote: `llmock` from PyPI, `@copilotkit/aimock` from npm. Real servers, started and stopped by pid."""
+"""Providers nobody here wrote: `llmock` from PyPI, `@copilotkit/aimock` from npm. Real servers, stopped by pid."""
 
 import json
 import shutil

@@ -13,7 +13,7 @@ from usage import frames
 from usage.proxy import limits, refusals, tokenizer, wire
 from usage.proxy.admitted import Admitted, ProviderRefused
 from usage.proxy.directory import Caller, Directory, Target, UnknownKey, UnknownModel
-from usage.proxy.exchange import CallerGone, Exchange, Headers, Receive, Scope, Send
+from usage.proxy.exchange import BodyTooLarge, CallerGone, Exchange, Headers, Receive, Scope, Send
 from usage.proxy.limits import Hold, Limiter, NoHeadroom
 from usage.proxy.relay import relay_answer, relay_stream
 from usage.proxy.spool import Spool, SpoolFull
@@ -275,7 +275,8 @@ class Gateway:
         caller = caller or exchange.caller
         rates = self.rate_headers(caller) if caller is not None else []
         headers = [JSON, OPENAI_VERSION, *exchange.base_headers(), *rates, *told.headers, *CORS[:1]]
-        await exchange.answer(told.status, headers, body)
+        answer = exchange.answer_and_linger if isinstance(error, BodyTooLarge) else exchange.answer
+        await answer(told.status, headers, body)
 
 
 def may_fall_back(call: Call, to: Target, error: Unreachable | ProviderRefused) -> bool:

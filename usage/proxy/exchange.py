@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -21,6 +22,9 @@ MOST_HEADER_TEXT = 200
 BODY_TIMEOUT_S = 30
 # Most calls answer before this: watching the caller costs a task, so it begins only then.
 WATCH_AFTER_S = 0.05
+# What is read and thrown away of a body that was refused, so that its sender gets to read the refusal.
+LINGER_BYTES = 32 << 20
+LINGER_S = 5
 
 
 class BodyTooLarge(Exception):
@@ -141,34 +145,27 @@ class Exchange:
             raise UnsupportedMedia("Content-Type must be application/json")
         if self.body_bytes > MOST_BODY_BYTES:
             raise BodyTooLarge
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise CallerGone
-        first: bytes = message.get("body", b"")
-        # granian always says that more may come; the declared length knows better, and saves a turn of the loop.
-        if len(first) == self.body_bytes > 0 or not message.get("more_body"):
-            return first
-        return await self._rest_of_body(first)
-
-    async def _rest_of_body(self, first: bytes) -> bytes:
-        pieces, length = [first], len(first)
-        more = True
         try:
+            # Around the first piece too: a caller may send a head and then nothing.
             async with asyncio.timeout(BODY_TIMEOUT_S):
-                while more:
-                    if length > MOST_BODY_BYTES:
-                        raise BodyTooLarge
-                    message = await self._receive()
-                    if message["type"] == "http.disconnect":
-                        raise CallerGone
-                    pieces.append(message.get("body", b""))
-                    length += len(pieces[-1])
-                    more = message.get("more_body", False)
+                return await self._pieces_of_body()
         except TimeoutError:
             raise BodyTooSlow from None
-        if length > MOST_BODY_BYTES:
-            raise BodyTooLarge
-        return b"".join(pieces)
+
+    async def _pieces_of_body(self) -> bytes:
+        pieces: list[bytes] = []
+        length, more = 0, True
+        # granian always says that more may come; the declared length knows better, and saves a turn of the loop.
+        while more and not length == self.body_bytes > 0:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise CallerGone
+            pieces.append(message.get("body", b""))
+            length += len(pieces[-1])
+            more = message.get("more_body", False)
+            if length > MOST_BODY_BYTES:
+                raise BodyTooLarge
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     # The answer -------------------------------------------------------------------------------------------------
 
@@ -189,6 +186,21 @@ class Exchange:
         await self._send(
             {"type": "http.response.body", "body": b"" if self.method == "HEAD" else body, "more_body": False}
         )
+
+    async def answer_and_linger(self, status: int, headers: Headers, body: bytes) -> None:
+        """The answer at once, its end a little later: a caller in the middle of sending would otherwise see its
+        connection reset and never read what is wrong. Chunked: a declared length would let the server close early."""
+        self.head_sent = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        left = LINGER_BYTES
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while left > 0 and (message := await self._receive())["type"] == "http.request":
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body"):
+                        break
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def begin_stream(self, headers: Headers) -> None:
         self.head_sent = True
