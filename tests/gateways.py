@@ -39,7 +39,8 @@ away = Provider(name="Away", base_url="http://127.0.0.1:9/v1"); away.save()
 provider = catalog.add_provider("Misbehaving", f"http://127.0.0.1:{given['port']}/v1", given["secret"])
 now = timezone.now()
 for name in (*given["models"], "unreachable"):
-    model = Model(name=name, display_name=name, owned_by="tests", released_at=now, context_length=8192, max_output_tokens=4096); model.save()
+    sizes = {"context_length": 8192, "max_output_tokens": 4096}
+    model = Model(name=name, display_name=name, owned_by="tests", released_at=now, **sizes); model.save()
     Route(model=model, provider=away if name == "unreachable" else provider, upstream_model=name).save()
 open_tier = Tier(name="Enterprise"); open_tier.save()
 basic = Tier(name="Basic", requests_per_minute=60, tokens_per_minute=90000, concurrent_requests=10); basic.save()

@@ -1,4 +1,4 @@
-"""What the provider itself said it used: a pass-through between gateway and provider that copies bytes and keeps a copy.
+"""What the provider itself said it used: a pass-through between it and the gateway that copies bytes and keeps a copy.
 
 The providers' own journals list requests, not tokens, so the tokens are read from the provider's raw answers, here.
 """

@@ -1,4 +1,4 @@
-"""A provider that misbehaves on purpose, each model in its own way: raw bytes over a socket, so that anything can be sent."""
+"""A provider that misbehaves on purpose, each model in its own way: raw bytes over a socket, so anything goes."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def provider() -> Iterator[Provider]:
         thread.join(5)
 
 
-# The scripts, by the model's name ---------------------------------------------------------------------------------------
+# The scripts, by the model's name ------------------------------------------------------------------------------------
 
 
 async def well(peer: Peer) -> None:

@@ -24,7 +24,7 @@ Seen = TypeVar("Seen")
 
 
 class Running(Product):
-    """`bench.product.Product`, and what a test asks of it over HTTP. The first team's tier is Enterprise unless told otherwise."""
+    """`bench.product.Product`, and what a test asks of it over HTTP. Its first team is on Enterprise by default."""
 
     @property
     def url(self) -> str:

@@ -42,8 +42,20 @@ def test_a_whole_answer_goes_through_and_is_recorded(gateway: Gateway) -> None:
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["openai-processing-ms"].isdigit()
     assert "set-cookie" not in answer.headers
-    event = recorded(gateway, answer, status=200, outcome="ok", origin="provider", input_tokens=9, output_tokens=3, end_user="ada",
-                     upstream_request_id="req_upstream", client_request_id="mine", sdk_retry_count=2, upstream_model="gpt-4-0613")  # fmt: skip
+    event = recorded(
+        gateway,
+        answer,
+        status=200,
+        outcome="ok",
+        origin="provider",
+        input_tokens=9,
+        output_tokens=3,
+        end_user="ada",
+        upstream_request_id="req_upstream",
+        client_request_id="mine",
+        sdk_retry_count=2,
+        upstream_model="gpt-4-0613",
+    )
     assert json.loads(event["metadata"]) == {"job": "7"}
     (asked,) = [one for one in gateway.upstream.asked_of("well") if one.body.get("user") == "ada"]
     assert asked.headers["authorization"] == f"Bearer {SECRET}"
@@ -174,7 +186,10 @@ def test_a_fallback_answers_and_every_try_is_recorded(gateway: Gateway, streamed
     recorded(gateway, answer, outcome="ok", requested_model="fails", served_model="well", input_tokens=9)
     tries = gateway.attempts(answer.id)
     assert [(one["model"], one["status"], one["output_tokens"]) for one in tries] == [
-        ("fails", 500, 0), ("rate-limited", 429, 0), ("well", 200, 3)]  # fmt: skip
+        ("fails", 500, 0),
+        ("rate-limited", 429, 0),
+        ("well", 200, 3),
+    ]
     assert len(tries[0]["upstream_request_id"]) <= 200
     assert not any("fallback" in name for asked in gateway.upstream.received for name in asked.body)
 
@@ -204,7 +219,8 @@ def test_the_callers_own_mistake_is_nothing_to_fall_back_from(gateway: Gateway) 
 
 def _hang_up(gateway: Gateway, model: str, key: str, after: bytes, **fields: Any) -> None:
     body = json.dumps({"model": model, "messages": HI, **fields}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {gateway.keys[key]}\r\ncontent-length: {len(body)}\r\n\r\n"
+    lines = ("host: localhost", f"authorization: Bearer {gateway.keys[key]}", f"content-length: {len(body)}", "", "")
+    head = "\r\n".join(["POST /v1/chat/completions HTTP/1.1", *lines])
     with gateway.socket() as peer:
         peer.sendall(head.encode() + body)
         got = b""

@@ -1,6 +1,7 @@
 """Hostile HTTP against the running gateway: a clear 4xx in the envelope, nothing leaked, nothing crashed.
 
-granian's HTTP library answers what is no HTTP at all by itself, with an empty 4xx or by closing: `_cut_off` marks those.
+granian's HTTP library answers what is no HTTP at all by itself, with an empty 4xx or by closing:
+`_cut_off` marks those.
 """
 
 from __future__ import annotations
@@ -54,11 +55,26 @@ def _cut_off(answer: bytes) -> bool:
 @pytest.mark.parametrize(
     "given",
     [
-        b"", b"Bearer", b"Bearer ", b"Bearer  ", b"Basic YTpi", b"bearer", b"Bearer sk-x'--", b'Bearer "sk-x"', b"Bearer \xe5\xa4\xa9",
-        b"Bearer \xff\xfe", b"Bearer sk-a sk-b", b"Bearer " + b"x" * 600, b"Bearer sk-mega-" + b"0" * 44, b"sk-mega-" + b"0" * 44,
-        b"Bearer sk-%00", b"Bearer ../../etc/passwd", b"Bearer {{7*7}}", b"Bearer \tsk-x",
+        b"",
+        b"Bearer",
+        b"Bearer ",
+        b"Bearer  ",
+        b"Basic YTpi",
+        b"bearer",
+        b"Bearer sk-x'--",
+        b'Bearer "sk-x"',
+        b"Bearer \xe5\xa4\xa9",
+        b"Bearer \xff\xfe",
+        b"Bearer sk-a sk-b",
+        b"Bearer " + b"x" * 600,
+        b"Bearer sk-mega-" + b"0" * 44,
+        b"sk-mega-" + b"0" * 44,
+        b"Bearer sk-%00",
+        b"Bearer ../../etc/passwd",
+        b"Bearer {{7*7}}",
+        b"Bearer \tsk-x",
     ],
-)  # fmt: skip
+)
 def test_whatever_stands_in_authorization_is_a_401(gateway: Gateway, given: bytes) -> None:
     request = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: " + given
     answer = gateway.raw(request + b"\r\ncontent-length: %d\r\n\r\n" % len(BODY) + BODY)
@@ -97,9 +113,20 @@ def test_numbers_in_headers_may_be_absurd(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"null", b"[]", b"{", b"\xef\xbb\xbf" + BODY, BODY.decode().encode("utf-16"), BODY + b"{}", b"[" * 100_000, b'{"a":' * 100_000,
-     b'{"model":"well","messages":[{"role":"user","content":"\\ud800"}]}', BODY[:-1] + b',"temperature":NaN}'],
-)  # fmt: skip
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{",
+        b"\xef\xbb\xbf" + BODY,
+        BODY.decode().encode("utf-16"),
+        BODY + b"{}",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"model":"well","messages":[{"role":"user","content":"\\ud800"}]}',
+        BODY[:-1] + b',"temperature":NaN}',
+    ],
+)
 def test_what_is_not_json_is_a_400(gateway: Gateway, body: bytes) -> None:
     answer = gateway.call(body=body)
     assert answer.status == 400
@@ -170,8 +197,13 @@ def test_targets_of_the_callers_own_choice_do_nothing(gateway: Gateway) -> None:
 def test_a_length_and_chunks_at_once_smuggle_no_second_call(gateway: Gateway) -> None:
     hidden = head(gateway, "content-length: 0", path="/v1/models", method="GET")
     before = len(gateway.upstream.received)
-    for lines in (("content-length: 6", "transfer-encoding: chunked"), ("transfer-encoding: chunked", "content-length: 6"),
-                  ("transfer-encoding: xchunked",), ("content-length: 6", "content-length: 7"), ("content-length: +6",)):  # fmt: skip
+    for lines in (
+        ("content-length: 6", "transfer-encoding: chunked"),
+        ("transfer-encoding: chunked", "content-length: 6"),
+        ("transfer-encoding: xchunked",),
+        ("content-length: 6", "content-length: 7"),
+        ("content-length: +6",),
+    ):
         answer = gateway.raw(head(gateway, *lines) + b"0\r\n\r\n" + hidden, patience_s=1)
         assert b'"object":"list"' not in answer.replace(b" ", b""), lines
     assert len(gateway.upstream.received) == before
@@ -180,9 +212,10 @@ def test_a_length_and_chunks_at_once_smuggle_no_second_call(gateway: Gateway) ->
 def test_folded_and_underscored_headers_are_no_credentials(gateway: Gateway) -> None:
     key = gateway.keys["grace"]
     assert gateway.call(body=BODY, key="", **{"x-a": "b"}).status == 401
-    raw = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthori_zation: Bearer {key}\r\nx_authorization: Bearer {key}\r\n"
-    assert status_of(gateway.raw(f"{raw}connection: close\r\ncontent-length: 2\r\n\r\n{{}}".encode())) == 401
-    folded = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization:\r\n Bearer {key}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}"
+    first = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n"
+    raw = f"{first}authori_zation: Bearer {key}\r\nx_authorization: Bearer {key}\r\n\r\n{{}}"
+    assert status_of(gateway.raw(raw.encode())) == 401
+    folded = f"{first}authorization:\r\n Bearer {key}\r\n\r\n{{}}"
     assert 400 <= status_of(gateway.raw(folded.encode())) < 500
 
 

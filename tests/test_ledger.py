@@ -153,8 +153,12 @@ def test_unknown_is_null_and_never_zero(key: ApiKey) -> None:
 
 
 def test_failed_tries_are_children_with_their_own_cost(key: ApiKey) -> None:
-    tries = [Attempt("gpt-4", "gpt-4", "OpenAI", "openai", 500, "upstream_500", 10, "req_1", Tokens(0, 0, 0, 0, 0, 0, 0)),
-             Attempt("gpt-4o", "gpt-4o", "OpenAI", "openai", 200, "", 20, "req_2", Tokens(100, 0, 0, 0, 20, 0, 0), "provider")]  # fmt: skip
+    tries = [
+        Attempt("gpt-4", "gpt-4", "OpenAI", "openai", 500, "upstream_500", 10, "req_1", Tokens(0, 0, 0, 0, 0, 0, 0)),
+        Attempt(
+            "gpt-4o", "gpt-4o", "OpenAI", "openai", 200, "", 20, "req_2", Tokens(100, 0, 0, 0, 20, 0, 0), "provider"
+        ),
+    ]
     call = rows.entry(key, START, "gpt-4o", requested_model="gpt-4", attempts=tries)
     for _ in range(2):
         ledger.record([call], rows.PRICES)
@@ -205,7 +209,11 @@ def test_what_django_reads_back_is_what_was_recorded(key: ApiKey) -> None:
     ledger.record([call], rows.PRICES)
     event = UsageEvent.objects.get(pk=call.id.hex())
     assert (event.started_at, event.metadata, event.end_user, event.refusal) == (
-        START + timedelta(microseconds=7), {"项目": "😀"}, "ада", {"limit": 60})  # fmt: skip
+        START + timedelta(microseconds=7),
+        {"项目": "😀"},
+        "ада",
+        {"limit": 60},
+    )
 
 
 def test_a_batch_larger_than_any_statement_takes(key: ApiKey) -> None:

@@ -192,8 +192,8 @@ def every_fault_is_an_outcome_of_its_own(events: list[dict[str, str]], reports: 
 
 
 def what_was_delivered_before_a_hang_up_is_charged(events: list[dict[str, str]], recorder: Recorder) -> None:
-    """The provider said nothing of these. Its four chunks are counted by another tokenizer than the gateway's; the prompt
-    cannot be compared with anything, because only OpenAI knows what a message's frame costs."""
+    """The provider reported no usage for these. Its four chunks are counted with another tokenizer than the gateway's;
+    the prompt cannot be compared with anything, because only OpenAI knows what a message's frame costs."""
     encoding = bpe_openai.get_encoding("o200k_base")
     charged = Counter(int(event["completion_tokens"]) for event in events if event["served_model"] == "gpt-5.1")
     assert charged == Counter(len(encoding.encode(text)) for text in recorder.texts("gpt-5.1"))
@@ -254,7 +254,7 @@ def used_of(event: dict[str, str]) -> Used:
 
 
 def used_by(entry: dict[str, Any]) -> Used | None:
-    """An entry of aimock's journal holds the fixture it answered with, and that its usage; an embedding uses nothing."""
+    """An entry of aimock's journal holds the fixture it answered with, and that the usage; an embedding has none."""
     fixture = entry["response"]["fixture"]
     if entry["path"] == "/v1/embeddings":
         return Used(entry["body"]["model"], 0, 0)

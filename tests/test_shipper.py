@@ -83,8 +83,20 @@ def calls(key: ApiKey, count: int) -> list[tuple[Intent, Final]]:
 
 
 def intent_of(final: Final) -> Intent:
-    return Intent(final.id, final.started_us, final.team_id, final.key_id, final.endpoint, "gpt-4", "gpt-4", "gpt-4", "OpenAI",
-                  "openai", True, 9)  # fmt: skip
+    return Intent(
+        final.id,
+        final.started_us,
+        final.team_id,
+        final.key_id,
+        final.endpoint,
+        "gpt-4",
+        "gpt-4",
+        "gpt-4",
+        "OpenAI",
+        "openai",
+        True,
+        9,
+    )
 
 
 def ledger_holds(count: int) -> None:

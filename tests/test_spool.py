@@ -181,9 +181,9 @@ def test_a_record_that_finds_no_room_at_all_is_an_error_not_a_silence(tmp_path: 
     async def act() -> None:
         spool = Spool(tmp_path, segment_bytes=SMALL)
         await _until(lambda: spool._spare is not None)
+        fill = [final(number) for number in range(200)]
         with files_no_larger_than(SMALL - 1), pytest.raises(SpoolFull):
-            for number in range(200):
-                spool.write(final(number))
+            list(map(spool.write, fill))
         spool.write(final(200))
         assert written(spool.directory)[-1] == final(200)
         spool.close()

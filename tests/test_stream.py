@@ -230,9 +230,9 @@ def test_a_bad_event_breaks_the_stream_but_what_came_before_is_seen(event: bytes
 
 def test_an_event_without_end_is_cut_off() -> None:
     reader = StreamReader(False)
+    assert reader.feed(b"x" * (1 << 20)) == b""
     with pytest.raises(BrokenStream, match="endless"):
-        for _ in range(10):
-            reader.feed(b"x" * (1 << 20))
+        reader.feed(b"x" * (8 << 20))
 
 
 def test_the_error_frame_is_one_compact_line_that_begins_with_error() -> None:

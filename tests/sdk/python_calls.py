@@ -31,7 +31,10 @@ TOOLS: list[Any] = [
     }
     for name in ("get_weather", "get_time")
 ]
-PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
+    "AAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
 SDK_RETRIED = {1: "o1", 2: "o3", 3: "o4-mini"}
 PATIENCE_S = 0.4
 
@@ -242,7 +245,7 @@ async def read_all(stream: Any) -> None:
         pass
 
 
-# A round holds each kind once, or more than once ------------------------------------------------------------------------
+# A round holds each kind once, or more than once ----------------------------------------------------------------------
 
 Kind = Callable[[Run, str, str], Awaitable[None]]
 GOOD: list[Kind] = [plain, streamed, streamed_with_usage] * 3

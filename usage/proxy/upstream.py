@@ -143,7 +143,7 @@ def unreachable(error: PyreqwestError) -> Unreachable:
 
 
 def _never_connected(error: PyreqwestError) -> bool:
-    """pyreqwest says ConnectError also of a connection lost once the request was on it: that one may have been answered, and charged."""
+    """pyreqwest says ConnectError also of a connection lost with the request on it, which may have been charged."""
     causes = (getattr(error, "details", None) or {}).get("causes") or ()
     return isinstance(error, ConnectError) and any("(Connect)" in cause["message"] for cause in causes)
 
