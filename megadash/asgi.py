@@ -30,7 +30,7 @@ from usage.proxy.upstream import Upstream
 logger = logging.getLogger(__name__)
 
 ORPHAN_LOOK_S = 0.25
-# For what must not hold the event loop: looking up an unknown key, counting a very long prompt.
+# For what asks the database: an unknown key, the change feed.
 ASIDE_THREADS = 2
 
 
@@ -63,8 +63,9 @@ class Application:
         gc.collect()
         gc.freeze()
         await send({"type": "lifespan.startup.complete"})
+        warming = asyncio.create_task(self._gateway.warm_up())
         await receive()
-        for task in beside:
+        for task in (*beside, warming):
             task.cancel()
         await upstream.close()
         spool.close()

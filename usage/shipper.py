@@ -221,7 +221,9 @@ class WorkerSpool:
     def _frames(self, number: int, offset: int) -> Iterator[tuple[frames.Intent | frames.Final, int]]:
         """The frames from `offset` on, read window by window: a segment is mostly empty or mostly read already."""
         with self._path(number).open("rb") as file:
-            while window := os.pread(file.fileno(), WINDOW_BYTES, offset):
+            # Mostly there is nothing new: eight bytes tell.
+            while any(os.pread(file.fileno(), frames.HEADER.size, offset)):
+                window = os.pread(file.fileno(), WINDOW_BYTES, offset)
                 end = 0
                 try:
                     for frame, end in frames.read(window, 0):

@@ -11,8 +11,9 @@ from usage.proxy.directory import Caller, Target
 from usage.proxy.exchange import Exchange
 from usage.proxy.limits import Hold
 from usage.proxy.spool import Spool
+from usage.proxy.stream import BrokenStream
 from usage.proxy.upstream import Unreachable
-from usage.proxy.wire import Call
+from usage.proxy.wire import Call, NotAReply
 
 NOTHING = wire.counted(0, 0)
 
@@ -67,7 +68,7 @@ class Admitted:
         self.target = target
         self._is_trying = True
 
-    def failed(self, target: Target, error: Unreachable | ProviderRefused, since_ns: int) -> None:
+    def failed(self, target: Target, error: NoAnswer, since_ns: int) -> None:
         """One try that brought no answer; no tokens are charged for it."""
         self._is_trying = False
         self.attempts.append(
@@ -172,3 +173,8 @@ class ProviderRefused(Exception):
         super().__init__(f"the provider answered {status}")
         self.status, self.body, self.request_id, self.retry_after = status, body, request_id, retry_after
         self.code = f"upstream_{status}"
+
+
+# Every way a target can leave us without an answer.
+NoAnswer = Unreachable | ProviderRefused | NotAReply | BrokenStream
+NO_ANSWER = (Unreachable, ProviderRefused, NotAReply, BrokenStream)

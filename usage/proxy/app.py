@@ -7,19 +7,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from usage import frames
 from usage.proxy import limits, refusals, tokenizer, wire
-from usage.proxy.admitted import Admitted, ProviderRefused
+from usage.proxy.admitted import NO_ANSWER, Admitted, NoAnswer, ProviderRefused
 from usage.proxy.directory import Caller, Directory, Target, UnknownKey, UnknownModel
 from usage.proxy.exchange import BodyTooLarge, CallerGone, Exchange, Headers, Receive, Scope, Send
 from usage.proxy.limits import Hold, Limiter, NoHeadroom
 from usage.proxy.relay import relay_answer, relay_stream
 from usage.proxy.spool import Spool, SpoolFull
-from usage.proxy.stream import BrokenStream
 from usage.proxy.upstream import Unreachable, Upstream
-from usage.proxy.wire import Call, NotAReply
+from usage.proxy.wire import Call
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,11 @@ COUNT_ELSEWHERE_BYTES = 200_000
 CONNECT_RETRIES = 1
 OPENAI_VERSION = (b"openai-version", b"2020-10-01")
 JSON = (b"content-type", b"application/json")
-CORS: Headers = [
+OPEN_TO_BROWSERS: Headers = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"*, x-request-id, retry-after, retry-after-ms"),
+]
+PREFLIGHT: Headers = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
     (
@@ -42,6 +46,8 @@ CORS: Headers = [
 class Gateway:
     def __init__(self, directory: Directory, limiter: Limiter, spool: Spool, upstream: Upstream) -> None:
         self.directory, self.limiter, self.spool, self.upstream = directory, limiter, spool, upstream
+        # Not the threads that ask the database: with the database hung, a long prompt must still be counted.
+        self._counting = ThreadPoolExecutor(1, thread_name_prefix="counting")
         self._routes: dict[str, tuple[str, Callable[[Exchange], Any]]] = {
             "/chat/completions": ("POST", self._chat),
             "/embeddings": ("POST", self._embeddings),
@@ -52,6 +58,11 @@ class Gateway:
         """Both with and without `/v1`, and with a slash at the end."""
         bare = _bare(path)
         return bare in self._routes or bare.startswith("/models/")
+
+    async def warm_up(self) -> None:
+        """Unpack the tokenizers of the models in use before somebody's call has to wait for it."""
+        for encoding in await asyncio.to_thread(self.directory.encodings_in_use):
+            await asyncio.get_running_loop().run_in_executor(self._counting, tokenizer.count, ["ready"], encoding)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send)
@@ -69,7 +80,7 @@ class Gateway:
         bare = _bare(exchange.path)
         method, act = self._routes.get(bare) or ("GET", self._model)
         if exchange.method == "OPTIONS":
-            await exchange.answer(204, [*exchange.base_headers(), *CORS], b"")
+            await exchange.answer(204, [*exchange.base_headers(), *PREFLIGHT], b"")
             return
         if exchange.method != method and not (exchange.method == "HEAD" and method == "GET"):
             raise refusals.WrongMethod(method)
@@ -127,7 +138,10 @@ class Gateway:
     async def _measure(self, call: Call, caller: Caller, target: Target) -> tuple[int, int]:
         """Prompt tokens, and the most the answer may take."""
         if wire.text_bytes(call) > COUNT_ELSEWHERE_BYTES or not tokenizer.is_loaded(target.encoding):
-            prompt = await asyncio.to_thread(wire.prompt_tokens, call, target.encoding)
+            counting = asyncio.get_running_loop().run_in_executor(
+                self._counting, wire.prompt_tokens, call, target.encoding
+            )
+            prompt = await counting
         else:
             prompt = wire.prompt_tokens(call, target.encoding)
         asked = call.max_output_tokens
@@ -212,7 +226,7 @@ class Gateway:
         finally:
             exchange.stop_watching()
 
-    async def _try(self, admitted: Admitted, target: Target, relay: Any) -> Unreachable | ProviderRefused | None:
+    async def _try(self, admitted: Admitted, target: Target, relay: Any) -> NoAnswer | None:
         """None when the caller has its answer; else why this target gave none."""
         body = wire.body_for(admitted.call, target.upstream_model)
         for tries_left in range(CONNECT_RETRIES, -1, -1):
@@ -220,14 +234,12 @@ class Gateway:
             since_ns = time.monotonic_ns()
             try:
                 await relay(self.upstream, admitted, target, body, self.rate_headers)
-            except (Unreachable, ProviderRefused, NotAReply, BrokenStream) as error:
+            except NO_ANSWER as error:
                 if admitted.exchange.head_sent:
                     raise
                 if isinstance(error, Unreachable) and not error.was_sent and tries_left:
                     admitted.failed(target, error, since_ns)
                     continue
-                if isinstance(error, NotAReply | BrokenStream):
-                    raise
                 admitted.failed(target, error, since_ns)
                 return error
             else:
@@ -253,7 +265,7 @@ class Gateway:
             await self._answer_json(exchange, caller, found)
 
     async def _answer_json(self, exchange: Exchange, caller: Caller, body: bytes) -> None:
-        headers = [*caller.base_headers, *exchange.base_headers(), *self.rate_headers(caller), *CORS[:1]]
+        headers = [*caller.base_headers, *exchange.base_headers(), *self.rate_headers(caller), *OPEN_TO_BROWSERS]
         await exchange.answer(200, headers, body)
 
     # Errors -----------------------------------------------------------------------------------------------------
@@ -274,17 +286,16 @@ class Gateway:
         body = wire.envelope(told.message, told.kind, told.param, told.code, debug)
         caller = caller or exchange.caller
         rates = self.rate_headers(caller) if caller is not None else []
-        headers = [JSON, OPENAI_VERSION, *exchange.base_headers(), *rates, *told.headers, *CORS[:1]]
+        headers = [JSON, OPENAI_VERSION, *exchange.base_headers(), *rates, *told.headers, *OPEN_TO_BROWSERS]
         answer = exchange.answer_and_linger if isinstance(error, BodyTooLarge) else exchange.answer
         await answer(told.status, headers, body)
 
 
-def may_fall_back(call: Call, to: Target, error: Unreachable | ProviderRefused) -> bool:
+def may_fall_back(call: Call, to: Target, error: NoAnswer) -> bool:
     """Another route of the same model may always be tried; a fallback model as the caller said. Never for the
     caller's own mistake."""
-    if isinstance(error, Unreachable):
-        is_rate_limit, is_fault = False, True
-    else:
+    is_rate_limit, is_fault = False, True
+    if isinstance(error, ProviderRefused):
         is_rate_limit, is_fault = error.status == 429, error.status >= 500 or error.status in (401, 402, 403, 408)
     if to.model == call.model:
         return is_rate_limit or is_fault

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from accounts import secrets
 from accounts.models import ApiKey, Change
-from usage.models import Model, Price, Route
+from usage.models import WHOLE_INSTANCE, DayModelBucket, Model, Price, Route
 from usage.proxy.limits import Limiter, Scope
 from usage.vault import SealBroken
 
@@ -37,6 +37,8 @@ REBUILD_EVERY_S = 300.0
 UNKNOWN_FOR_S = 2.0
 MOST_UNKNOWN = 10_000
 LOOKUP_TIMEOUT_S = 5.0
+RECENT_DAYS = 30
+EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 class UnknownKey(Exception):
@@ -80,6 +82,11 @@ class Target(msgspec.Struct, gc=False, frozen=True):
     context_length: int | None
     max_output_tokens: int | None
     encoding: str
+
+    def without_key(self, body: bytes) -> bytes:
+        """A provider's error may quote the key it was given, which is ours."""
+        key = self.authorization.removeprefix("Bearer ").encode()
+        return body.replace(key, b"[key]") if key else body
 
 
 class Directory:
@@ -129,6 +136,16 @@ class Directory:
         if caller is None:
             raise UnknownKey
         return caller
+
+    def encodings_in_use(self) -> list[str]:
+        """Tokenizers of the models called in the last month, by the buckets. Empty when the database is away."""
+        since = timezone.now().date().toordinal() - EPOCH_DAY - RECENT_DAYS
+        try:
+            rows = DayModelBucket.objects.filter(zone="UTC", team_id=WHOLE_INSTANCE, day__gte=since)
+            models = set(rows.values_list("model", flat=True))
+        except Error:
+            return []
+        return sorted({targets[0].encoding for model, targets in self._targets.items() if model in models})
 
     def targets(self, model: str) -> list[Target]:
         """In the order they are tried. Raises UnknownModel."""

@@ -154,12 +154,13 @@ class Scope:
         self.reserved_tokens += tokens
         self.pace_requests.add(1, now_ns)
 
-    def settle(self, reserved: int, used: int, now_ns: int) -> None:
+    def settle(self, reserved: int, used: int, has_drained: bool, now_ns: int) -> None:
         self.in_flight -= 1
         self.reserved_tokens -= reserved
         self.pace_tokens.add(used, now_ns)
         if self.tokens is not None:
-            self.tokens.take(used - reserved, now_ns)
+            owed = used - reserved
+            self.tokens.take(max(0, owed) if has_drained else owed, now_ns)
 
     def gauges(self, now_ns: int) -> list[Gauge]:
         """The key scope tells only limits of its own; the team scope tells all three, unlimited ones too."""
@@ -184,11 +185,14 @@ class Hold(NamedTuple):
 
     scopes: tuple[Scope, ...]
     tokens: int
+    since_ns: int
 
     def settle(self, used_tokens: int, now_ns: int) -> None:
         """Give back what was not used, at once. The caller sees to it that this happens exactly once."""
+        # Any reservation has drained after a window: giving it back then would be a second burst.
+        has_drained = now_ns - self.since_ns >= WINDOW_NS
         for scope in self.scopes:
-            scope.settle(self.tokens, used_tokens, now_ns)
+            scope.settle(self.tokens, used_tokens, has_drained, now_ns)
 
 
 class Limiter:
@@ -218,7 +222,7 @@ class Limiter:
             raise tightest
         for scope in scopes:
             scope.take(tokens, now_ns)
-        return Hold(scopes, tokens)
+        return Hold(scopes, tokens, now_ns)
 
     def team_gauges(self, team_id: int) -> list[Gauge]:
         return self._gauges("team", team_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from usage.frames import Tokens
@@ -22,8 +23,9 @@ EVENT_STREAM: Headers = [
     (b"x-accel-buffering", b"no"),
     (b"access-control-allow-origin", b"*"),
 ]
-# How long a team that drains reads on after its caller has gone, and how long the end of a connection is waited for.
-DRAIN_S = 120
+# A team that drains reads on after its caller has gone, but no stream longer than this; and how long the end of a
+# connection is waited for.
+DRAIN_S = 300
 TAIL_S = 0.5
 
 
@@ -34,7 +36,7 @@ async def relay_answer(
     exchange, caller, call = admitted.exchange, admitted.caller, admitted.call
     answer = await upstream.answer(target, call.endpoint, body)
     if answer.status != 200:
-        raise ProviderRefused(answer.status, answer.body, answer.request_id, answer.retry_after)
+        raise ProviderRefused(answer.status, target.without_key(answer.body), answer.request_id, answer.retry_after)
     reply = wire.read_reply(answer.body, call.endpoint)
     exchange.stop_watching()
     tokens, origin = wire.read_usage(reply.usage), "provider"
@@ -69,7 +71,8 @@ async def relay_stream(
     """Raises Unreachable, ProviderRefused, NotAReply, BrokenStream before the caller's first byte only."""
     async with upstream.stream(target, admitted.call.endpoint, body) as source:
         if source.status != 200:
-            raise ProviderRefused(source.status, await source.rest(), source.request_id, source.retry_after)
+            body = target.without_key(await source.rest())
+            raise ProviderRefused(source.status, body, source.request_id, source.retry_after)
         if not source.is_event_stream:
             raise NotAReply("the provider did not send the stream that was asked for")
         await _Passage(admitted, source, target).run(rate_headers)
@@ -83,6 +86,7 @@ class _Passage:
         self._exchange = admitted.exchange
         self._reader = StreamReader(admitted.call.wants_usage)
         self._ttft_us: int | None = None
+        self._begun_at = time.monotonic()
 
     async def run(self, rate_headers: RateHeaders) -> None:
         try:
@@ -109,6 +113,9 @@ class _Passage:
                 await exchange.stream(seen)
             if not piece:
                 break
+            if exchange.is_gone and time.monotonic() - self._begun_at > DRAIN_S:
+                await self._hung_up()
+                return
         if not reader.is_complete:
             raise BrokenStream("the provider's stream stopped short", "upstream_broke_off")
         await self._finish()

@@ -459,6 +459,8 @@ class Reply(msgspec.Struct, gc=False):
 class NotAReply(Exception):
     """What the provider sent with status 200 is no answer: not JSON, cut short, or an error in disguise."""
 
+    code = "upstream_garbled"
+
 
 _reply = msgspec.json.Decoder(Reply).decode
 
