@@ -33,9 +33,11 @@ def programs(ip: str, port: int, sandbox_port: int | None) -> list[Program]:
     if sandbox_port:
         found.append(Program("sandbox", (PYTHON, MANAGE, "sandbox", "--port", str(sandbox_port)), 10))
     celery = (PYTHON, "-m", "celery", "-A", "megadash")
-    found.append(Program("celery", (*celery, "worker", "--concurrency", "1", *quiet, "--without-mingle"), 20))
+    # Its loop hears a signal only every two seconds; its tasks are short, and come again if one is cut off.
+    worker = (*celery, "worker", "--pool", "solo", *quiet, "--without-mingle", "--without-gossip")
+    found.append(Program("celery", worker, 1))
     # Not embedded with `worker -B`: nobody would bring an embedded one back when it is killed.
-    found.append(Program("beat", (*celery, "beat", *quiet, "--pidfile="), 10))
+    found.append(Program("beat", (*celery, "beat", *quiet, "--pidfile="), 5))
     found.append(Program("gateway", gateway(ip, port), DRAIN_S + 10))
     return found
 
