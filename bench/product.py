@@ -146,4 +146,4 @@ def _is_granian_main(process: psutil.Process) -> bool:
 
 
 def _mentions_granian(process: psutil.Process) -> bool:
-    return any("granian" in word for word in process.cmdline()[:4])
+    return any(word in ("gateway", "granian") for word in process.cmdline()[:4])

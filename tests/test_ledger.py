@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,14 +9,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import connection
 from django.db.models import Sum
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import ApiKey
 from tests import rows
-from tests.databases import postgresql_url
 from usage import ledger
 from usage.frames import NO_TOKENS, Attempt, Tokens
 from usage.models import (
@@ -221,28 +215,3 @@ def test_a_batch_larger_than_any_statement_takes(key: ApiKey) -> None:
     assert ledger.record(made, rows.PRICES) == 2_500
     assert ledger.record(made, rows.PRICES) == 0
     assert_everything_adds_up()
-
-
-@pytest.fixture
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgresql_url(tmp_path_factory.mktemp("postgresql")) as url:
-        yield url
-
-
-@pytest.mark.skipif("DATABASE_URL" in os.environ, reason="this is that run")
-def test_all_this_and_the_shipper_hold_on_postgresql_too(postgresql: str, tmp_path: Path) -> None:
-    assert connection.vendor == "sqlite"
-    again = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--reuse-db",
-        "tests/test_ledger.py",
-        "tests/test_shipper.py",
-    ]
-    environment = os.environ | {"DATABASE_URL": postgresql, "MEGADASH_DATA_DIR": str(tmp_path)}
-    ended = subprocess.run(again, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert ended.returncode == 0, ended.stdout[-4_000:] + ended.stderr[-2_000:]

@@ -15,7 +15,7 @@ from tests.test_settings import ROOT
 from usage import ports
 
 BACK_WITHIN_S = 3
-PROGRAMS = {"shipper": "ship", "sandbox": "sandbox", "celery": "worker", "beat": "beat", "gateway": "granian"}
+PROGRAMS = {"shipper": "ship", "sandbox": "sandbox", "celery": "worker", "beat": "beat", "gateway": "gateway"}
 
 
 class Product:

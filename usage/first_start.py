@@ -1,5 +1,5 @@
-"""What must be there before anything runs: tables, catalogue, static files; in an empty database also the first
-administrator, team, keys and provider."""
+"""What must be there before anything runs: tables, catalogue, static files, translations; in an empty database
+also the first administrator, team, keys and provider."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from django.db import OperationalError, connection, transaction
 
 from accounts import audit, keys, tiers
 from accounts.models import AdminKey, ApiKey, Team, Tier, User
-from usage import catalog, ports
+from usage import catalog, ports, translations
 
 OPENAI = "https://api.openai.com/v1"
 DEFAULT_ADMIN_EMAIL = "admin@localhost"
@@ -43,6 +43,7 @@ def prepare(given: Mapping[str, str]) -> Shown | None:
     with _one_at_a_time(settings.DATA_DIR / "setup.lock"):
         call_command("migrate", verbosity=0, interactive=False)
         collect_static()
+        translations.compile_all(settings.BASE_DIR / "locale", settings.DATA_DIR / "locale")
         # Secrets are shown to the caller only after this commits, so nothing may fail after it.
         with transaction.atomic():
             seed_tiers()

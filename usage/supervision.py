@@ -38,18 +38,8 @@ def programs(ip: str, port: int, sandbox_port: int | None) -> list[Program]:
     found.append(Program("celery", worker, 1))
     # Not embedded with `worker -B`: nobody would bring an embedded one back when it is killed.
     found.append(Program("beat", (*celery, "beat", *quiet, "--pidfile="), 5))
-    found.append(Program("gateway", gateway(ip, port), DRAIN_S + 10))
+    found.append(Program("gateway", (PYTHON, MANAGE, "gateway", "--host", ip, "--port", str(port)), DRAIN_S + 10))
     return found
-
-
-def gateway(ip: str, port: int) -> tuple[str, ...]:
-    return (
-        *(PYTHON, "-m", "granian", "--interface", "asgi", "--host", ip, "--port", str(port)),
-        *("--workers", "1", "--http", "1", "--no-ws", "--runtime-mode", "st", "--loop", "uvloop"),
-        *("--backlog", "2048", "--backpressure", "2000", "--http1-header-read-timeout", "8000"),
-        *("--respawn-failed-workers", "--respawn-interval", "0.2", "--workers-kill-timeout", str(DRAIN_S)),
-        *("--no-access-log", "--log-level", "warning", "megadash.asgi:application"),
-    )
 
 
 def config(found: Iterable[Program], directory: Path) -> str:

@@ -15,6 +15,8 @@ from supervisor.supervisord import Supervisor  # type: ignore[import-untyped]
 LOOK_EVERY_S = 0.1
 # It waits a second longer after each failed start, and gives up after `startretries`; here the wait stays at this.
 LONGEST_PAUSE_S = 3
+# When whoever started it is gone, nobody waits for running streams either.
+ORPHANS_END_WITHIN_S = 10
 
 
 def main(config: str) -> None:
@@ -23,7 +25,7 @@ def main(config: str) -> None:
     options.first, options.test = True, False
     supervisor = Supervisor(options)
     options.poller = QuickPoller(options.poller, supervisor)
-    stop_when_orphaned()
+    stop_when_orphaned(supervisor)
     with suppress(asyncore.ExitNow):  # how it says that everything has stopped
         supervisor.main()
 
@@ -55,17 +57,33 @@ class QuickPoller:
                 os.killpg(former, signal.SIGKILL)
 
 
-def stop_when_orphaned() -> None:
+def stop_when_orphaned(supervisor: Supervisor) -> None:
     """With a timer, not a thread: supervisord forks, and a timer is not inherited."""
     parent = os.getppid()
+    asked = False
 
     def look(signum: int, frame: FrameType | None) -> None:
-        if os.getppid() != parent:
+        nonlocal asked
+        if os.getppid() == parent:
+            return
+        if asked:
+            # A gateway that was still starting does not hear SIGTERM, and would be waited for as if it had streams.
+            end_all(supervisor)
+        else:
             os.kill(os.getpid(), signal.SIGTERM)
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_REAL, ORPHANS_END_WITHIN_S, 1)
+            asked = True
 
     signal.signal(signal.SIGALRM, look)
     signal.setitimer(signal.ITIMER_REAL, 1, 1)
+
+
+def end_all(supervisor: Supervisor) -> None:
+    for group in supervisor.process_groups.values():
+        for process in group.processes.values():
+            if process.pid:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from accounts.policy import Action, Standing
+from usage.dashboard import timeline
 from usage.dashboard.frame import in_team, on_instance
 from usage.reports import calls, colours
 from usage.reports.span import scope_of
@@ -33,8 +34,15 @@ def receipt(request: HttpRequest, standing: Standing, request_id: str) -> HttpRe
     found = calls.receipt(scope, _owner(standing), _read_id(request_id))
     if found is None:
         raise Http404
-    shown = colours.of([found.event.served_model])
-    context = {"receipt": found, "call": found.event, "zone": scope.zone, "colours": shown}
+    event, attempts = found.event, found.attempts
+    context = {
+        "receipt": found,
+        "call": event,
+        "timeline": timeline.of_call(event, attempts),
+        "is_fallback": len(attempts) > 1 and event.served_model != event.requested_model,
+        "zone": scope.zone,
+        "colours": colours.of([event.requested_model, event.served_model, *(each.model for each in attempts)]),
+    }
     return render(request, "dashboard/receipt.html", context)
 
 

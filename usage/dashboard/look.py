@@ -54,6 +54,11 @@ def icon(name: str, size: str = "") -> SafeString:
     )
 
 
+@register.filter
+def at(items: Sequence[Any], position: int) -> Any:
+    return items[position]
+
+
 @register.simple_tag
 def unknown(reason: str) -> SafeString:
     """A dash that says why, on hover, on focus and to a screen reader."""

@@ -24,7 +24,7 @@ BODY_TIMEOUT_S = 30
 WATCH_AFTER_S = 0.05
 # What is read and thrown away of a body that was refused, so that its sender gets to read the refusal.
 LINGER_BYTES = 32 << 20
-LINGER_S = 5
+LINGER_S = 2
 
 
 class BodyTooLarge(Exception):

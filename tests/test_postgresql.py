@@ -1,0 +1,38 @@
+"""All that touches the database, once more on a real PostgreSQL; and the story, with the running product on it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.databases import postgresql_url
+
+ROOT = Path(__file__).resolve().parent.parent
+WRITING = ["tests/test_ledger.py", "tests/test_shipper.py", "tests/test_directory.py", "tests/test_catalog.py"]
+READING = [
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("test_api_*.py")),
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("test_pages_*.py")),
+]
+
+
+@pytest.fixture
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with postgresql_url(tmp_path_factory.mktemp("postgresql")) as url:
+        yield url
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "files", [WRITING, READING, ["tests/test_story.py"]], ids=["what writes", "what reads", "story"]
+)
+def test_it_holds_on_postgresql_too(files: list[str], postgresql: str, tmp_path: Path) -> None:
+    again = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--reuse-db", *files]
+    environment = os.environ | {"DATABASE_URL": postgresql, "MEGADASH_DATA_DIR": str(tmp_path)}
+    if files is not WRITING:
+        # These lines are counted in the run on SQLite; counting them again would only take longer.
+        environment.pop("COVERAGE_PROCESS_CONFIG", None)
+    ended = subprocess.run(again, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    assert ended.returncode == 0, ended.stdout[-6_000:] + ended.stderr[-2_000:]
