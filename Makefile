@@ -14,7 +14,7 @@ run: .venv/runtime static/vendor/ready ## set up what is missing and start every
 	@exec $(PY) manage.py run --stop-with-parent
 
 test: .venv/dev .venv-sdk/ready node_modules/dev static/vendor/ready ## set up and run the tests
-	$(PY) -m pytest -n $(TEST_WORKERS) --cov --cov-report=term --cov-fail-under=$(MIN_COVERAGE)
+	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup --cov --cov-report=term --cov-fail-under=$(MIN_COVERAGE)
 
 check: lint test ## what CI runs: format, lint, types, import contracts, migrations, tests with coverage
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,16 @@ from unittest.mock import patch
 
 
 @contextmanager
-def postgresql_url(directory: Path) -> Iterator[str]:
+def postgresql_url() -> Iterator[str]:
+    """The address of a new server's database. Not in pytest's own directory: that is closed to other users again and
+    again, and a server that root starts runs as another user."""
+    with tempfile.TemporaryDirectory(prefix="megadash-postgresql-") as made, _server(Path(made)) as url:
+        yield url
+
+
+@contextmanager
+def _server(directory: Path) -> Iterator[str]:
+    directory.chmod(0o755)
     with patch.dict(os.environ, {"XDG_RUNTIME_DIR": str(directory)}), warnings.catch_warnings():
         # It warns that no user is logged in, which is so wherever tests run.
         warnings.simplefilter("ignore")

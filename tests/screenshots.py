@@ -9,9 +9,9 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.product import found
-from tests.test_browser import CHROMIUM, FLAGS, PHONE_PX, THEMES, pages_of
+from tests.test_browser import CHROMIUM, DESKTOP_PX, FLAGS, PHONE_PX, THEMES, pages_of
 
-WIDTHS_PX = (1440, PHONE_PX)
+WIDTHS_PX = (DESKTOP_PX, PHONE_PX)
 
 
 def main(directory: Path, url: str, email: str, password: str) -> None:
@@ -34,12 +34,14 @@ def take(browser: Browser, directory: Path, url: str, email: str, password: str,
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/overview/**")
     team = found(r"(/t/\d+)/overview/", page.content())
-    for address in pages_of(team):
+    page.goto(f"{url}{team}/calls/")
+    receipt = found(rf'href="({team}/calls/req_[0-9a-f]+/)"', page.content())
+    for address in (*pages_of(team), receipt):
         page.goto(url + address)
         # Not "networkidle": the overview asks for news each second.
         page.wait_for_load_state("load")
         page.wait_for_timeout(700)
-        name = address.strip("/").replace("/", "-")
+        name = "receipt" if address == receipt else address.strip("/").replace("/", "-")
         page.screenshot(path=directory / f"{name}-{theme}-{width_px}.png", full_page=True)
     context.close()
 

@@ -44,7 +44,9 @@ def team(product: Running) -> str:
     """Ada's team, with a call to look at: the address of its pages."""
     grace = SignedIn(product)
     address = grace.make_team("Ada's browsing team", "Basic")
-    product.recorded({call(product, grace.make_key(address, "first"), "gpt-4")})
+    product.recorded(
+        {call(product, grace.make_key(address, "a key whose name is longer than its column"), "gpt-4-32k")}
+    )
     return address
 
 

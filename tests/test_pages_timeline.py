@@ -49,6 +49,15 @@ def test_a_late_try_has_its_note_at_its_end() -> None:
     assert [(bar.note_is_turned, bar.note_x) for bar in drawn.bars] == [(False, "0.00%"), (True, "100.00%")]
 
 
+def test_a_failed_call_has_no_answer_and_one_whose_caller_hung_up_has() -> None:
+    failed = timeline.of_call(a_call(status=503, ttft_us=500_000), [])
+    hung_up = timeline.of_call(a_call(status=499, ttft_us=500_000), [])
+    assert failed is not None
+    assert hung_up is not None
+    assert (failed.has_failed, failed.has_answer, failed.bars[0].answer_width) == (True, False, "100.00%")
+    assert (hung_up.has_failed, hung_up.has_answer, hung_up.bars[0].split) == (False, True, "25.00%")
+
+
 def test_ticks_are_round_and_few() -> None:
     for latency_us, labels in (
         (2_000_000, ["0 s", "0.5 s", "1 s", "1.5 s", "2 s"]),

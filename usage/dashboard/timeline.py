@@ -14,6 +14,8 @@ MOST_TICKS = 6
 # A note that would begin further right than this ends where its bar ends.
 NOTE_TURNS_AT = 0.55
 FAILS_FROM = 400
+# The caller hung up: the provider had not failed.
+HUNG_UP = 499
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,14 @@ class Timeline:
     ticks: Sequence[Tick]
 
     @property
+    def has_failed(self) -> bool:
+        return any(bar.is_failed for bar in self.bars)
+
+    @property
+    def has_answer(self) -> bool:
+        return not all(bar.is_failed for bar in self.bars)
+
+    @property
     def has_first_token(self) -> bool:
         return any(bar.first_token_us is not None for bar in self.bars)
 
@@ -96,6 +106,7 @@ def of_call(event: UsageEvent, attempts: Sequence[UsageAttempt]) -> Timeline | N
 
 
 def _only_try(event: UsageEvent, span_us: int) -> Bar:
+    is_failed = _is_failed(event.status)
     return Bar(
         event.served_model or event.requested_model,
         event.provider,
@@ -103,8 +114,8 @@ def _only_try(event: UsageEvent, span_us: int) -> Bar:
         0,
         span_us,
         span_us,
-        _within(event.ttft_us, 0, span_us),
-        _is_failed(event.status),
+        None if is_failed else _within(event.ttft_us, 0, span_us),
+        is_failed,
     )
 
 
@@ -115,6 +126,7 @@ def _tries(event: UsageEvent, attempts: Sequence[UsageAttempt], span_us: int) ->
         is_last = position == len(attempts)
         start_us = span_us - attempt.latency_us if is_last else end_us
         end_us = start_us + attempt.latency_us
+        is_failed = _is_failed(attempt.status)
         yield Bar(
             attempt.model,
             attempt.provider,
@@ -122,8 +134,8 @@ def _tries(event: UsageEvent, attempts: Sequence[UsageAttempt], span_us: int) ->
             start_us,
             end_us,
             span_us,
-            _within(event.ttft_us, start_us, end_us) if is_last else None,
-            _is_failed(attempt.status),
+            _within(event.ttft_us, start_us, end_us) if is_last and not is_failed else None,
+            is_failed,
         )
 
 
@@ -136,7 +148,7 @@ def _answer(status: int | None, error_code: str) -> str:
 
 
 def _is_failed(status: int | None) -> bool:
-    return status is None or status >= FAILS_FROM
+    return status is None or (status >= FAILS_FROM and status != HUNG_UP)
 
 
 def _ticks(span_us: int) -> list[Tick]:
