@@ -56,7 +56,8 @@ class Application:
         upstream = Upstream()
         self._gateway = Gateway(directory, limiter, spool, upstream)
         headroom.register(limiter)
-        beside = [asyncio.create_task(directory.follow()), asyncio.create_task(_die_with_parent(os.getppid()))]
+        loops = (directory.follow(), self._gateway.watchman.watch(), _die_with_parent(os.getppid()))
+        beside = [asyncio.create_task(loop) for loop in loops]
         for task in beside:
             task.add_done_callback(_must_not_end)
         # What the start made stays for good: the collector need not look at it again and again.

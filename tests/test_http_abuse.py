@@ -168,8 +168,17 @@ def test_a_body_that_never_comes_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(exchange, "BODY_TIMEOUT_S", 0.05)
     scope: dict[str, Any] = {"method": "POST", "path": "/", "headers": [(b"content-length", b"10")]}
+
+    async def wait_for_it() -> None:
+        watchman = exchange.Watchman()
+        watching = asyncio.create_task(watchman.watch())
+        try:
+            await exchange.Exchange(scope, nothing, nobody, watchman).body()
+        finally:
+            watching.cancel()
+
     with pytest.raises(exchange.BodyTooSlow):
-        asyncio.run(exchange.Exchange(scope, nothing, nobody).body())
+        asyncio.run(wait_for_it())
 
 
 def test_a_caller_who_leaves_in_the_middle_of_its_body_harms_nobody(gateway: Gateway) -> None:

@@ -14,7 +14,7 @@ from usage import frames
 from usage.proxy import limits, refusals, tokenizer, wire
 from usage.proxy.admitted import NO_ANSWER, Admitted, NoAnswer, ProviderRefused
 from usage.proxy.directory import Caller, Directory, Target, UnknownKey, UnknownModel
-from usage.proxy.exchange import BodyTooLarge, CallerGone, Exchange, Headers, Receive, Scope, Send
+from usage.proxy.exchange import BodyTooLarge, CallerGone, Exchange, Headers, Receive, Scope, Send, Watchman
 from usage.proxy.limits import Hold, Limiter, NoHeadroom
 from usage.proxy.relay import relay_answer, relay_stream
 from usage.proxy.spool import Spool, SpoolFull
@@ -46,6 +46,7 @@ PREFLIGHT: Headers = [
 class Gateway:
     def __init__(self, directory: Directory, limiter: Limiter, spool: Spool, upstream: Upstream) -> None:
         self.directory, self.limiter, self.spool, self.upstream = directory, limiter, spool, upstream
+        self.watchman = Watchman()
         # Not the threads that ask the database: with the database hung, a long prompt must still be counted.
         self._counting = ThreadPoolExecutor(1, thread_name_prefix="counting")
         self._routes: dict[str, tuple[str, Callable[[Exchange], Any]]] = {
@@ -65,7 +66,7 @@ class Gateway:
             await asyncio.get_running_loop().run_in_executor(self._counting, tokenizer.count, ["ready"], encoding)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, receive, send)
+        exchange = Exchange(scope, receive, send, self.watchman)
         try:
             await self._serve(exchange)
         except CallerGone:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from itertools import takewhile
 from typing import Any
 
 import uuid_utils
@@ -51,16 +52,44 @@ class BadCredentials(Exception):
         self.given = given
 
 
+class Watchman:
+    """One timer for all exchanges: slow bodies, and callers who may have gone. Two timers a call would cost more than
+    reading its body."""
+
+    def __init__(self) -> None:
+        # Each with the time since when, in the order of their coming.
+        self.reading: dict[Exchange, int] = {}
+        self.calling: dict[Exchange, int] = {}
+
+    async def watch(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(WATCH_AFTER_S)
+            self.look(time.monotonic_ns())
+
+    def look(self, now_ns: int) -> None:
+        for exchange in _older_than(self.reading, now_ns - BODY_TIMEOUT_S * 1_000_000_000):
+            exchange.body_is_too_slow()
+        for exchange in _older_than(self.calling, now_ns - int(WATCH_AFTER_S * 1_000_000_000)):
+            del self.calling[exchange]
+            exchange.begin_watch()
+
+
+def _older_than(waiting: dict[Exchange, int], since_ns: int) -> list[Exchange]:
+    return [exchange for exchange, _ in takewhile(lambda item: item[1] < since_ns, waiting.items())]
+
+
 class Exchange:
     """Made for each request; not thread-safe."""
 
     __slots__ = (
         "_gone",
+        "_is_too_slow",
         "_receive",
         "_send",
         "_task",
-        "_timer",
         "_watch",
+        "_watchman",
         "authorizations",
         "body_bytes",
         "caller",
@@ -78,8 +107,8 @@ class Exchange:
         "started_us",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._receive, self._send = receive, send
+    def __init__(self, scope: Scope, receive: Receive, send: Send, watchman: Watchman) -> None:
+        self._receive, self._send, self._watchman = receive, send, watchman
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.started_ns = time.monotonic_ns()
@@ -92,7 +121,7 @@ class Exchange:
         self.caller: Caller | None = None
         self._gone = False
         self._watch: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._is_too_slow = False
         self._task: asyncio.Task[Any] | None = None
         self._read_headers(scope["headers"])
 
@@ -145,12 +174,24 @@ class Exchange:
             raise UnsupportedMedia("Content-Type must be application/json")
         if self.body_bytes > MOST_BODY_BYTES:
             raise BodyTooLarge
+        # Around the first piece too: a caller may send a head and then nothing.
+        self._task = asyncio.current_task()
+        self._watchman.reading[self] = self.started_ns
         try:
-            # Around the first piece too: a caller may send a head and then nothing.
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                return await self._pieces_of_body()
-        except TimeoutError:
+            return await self._pieces_of_body()
+        except asyncio.CancelledError:
+            if not self._is_too_slow:
+                raise
+            if self._task is not None:
+                self._task.uncancel()
             raise BodyTooSlow from None
+        finally:
+            del self._watchman.reading[self]
+
+    def body_is_too_slow(self) -> None:
+        self._is_too_slow = True
+        if self._task is not None:
+            self._task.cancel()
 
     async def _pieces_of_body(self) -> bytes:
         pieces: list[bytes] = []
@@ -221,18 +262,16 @@ class Exchange:
     def watch_caller(self, *, cancel: bool) -> None:
         """From now on a hang-up sets `is_gone`, and with `cancel` also cancels this task."""
         self._task = asyncio.current_task() if cancel else None
-        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._begin_watch)
+        self._watchman.calling[self] = time.monotonic_ns()
 
     def stop_watching(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._watchman.calling.pop(self, None)
         self._task = None
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
 
-    def _begin_watch(self) -> None:
+    def begin_watch(self) -> None:
         self._watch = asyncio.ensure_future(self._wait_for_hang_up())
         self._watch.add_done_callback(self._hung_up)
 

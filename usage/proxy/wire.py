@@ -380,6 +380,8 @@ def read_usage(usage: Any) -> Tokens | None:
     """A provider's `usage` as exclusive classes; None when it is missing, negative, absurd or inconsistent."""
     if not isinstance(usage, dict):
         return None
+    if "prompt_tokens_details" not in usage and "completion_tokens_details" not in usage:
+        return _plain_usage(usage.get("prompt_tokens"), usage.get("completion_tokens", 0))
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens", 0)
     inside, outside = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
     if not isinstance(inside, dict) or not isinstance(outside, dict):
@@ -400,6 +402,14 @@ def read_usage(usage: Any) -> Tokens | None:
     if rest_in < 0 or rest_out < 0:
         return None
     return Tokens(rest_in, cached, written, audio_in, rest_out, reasoning, audio_out)
+
+
+def _plain_usage(prompt: Any, completion: Any) -> Tokens | None:
+    if type(prompt) is not int or type(completion) is not int:
+        return None
+    if not (0 <= prompt <= ABSURD_TOKENS and 0 <= completion <= ABSURD_TOKENS):
+        return None
+    return Tokens(prompt, 0, 0, 0, completion, 0, 0)
 
 
 def usage_object(tokens: Tokens) -> dict[str, Any]:
