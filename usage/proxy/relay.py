@@ -105,6 +105,10 @@ class _Passage:
         source, reader, exchange = self._source, self._reader, self._exchange
         while not reader.is_done:
             piece = await source.piece()
+            if exchange.is_gone and not self._goes_on_draining():
+                # Also when the cancelling came together with this piece: pyreqwest then gives the piece and forgets it.
+                await self._hung_up()
+                return
             seen = reader.feed(piece) if piece else reader.end()
             if seen and not exchange.is_gone:
                 if not exchange.head_sent:
@@ -113,12 +117,12 @@ class _Passage:
                 await exchange.stream(seen)
             if not piece:
                 break
-            if exchange.is_gone and time.monotonic() - self._begun_at > DRAIN_S:
-                await self._hung_up()
-                return
         if not reader.is_complete:
             raise BrokenStream("the provider's stream stopped short", "upstream_broke_off")
         await self._finish()
+
+    def _goes_on_draining(self) -> bool:
+        return self._admitted.caller.drains_on_abort and time.monotonic() - self._begun_at < DRAIN_S
 
     async def _begin(self, rate_headers: RateHeaders) -> None:
         caller = self._admitted.caller
