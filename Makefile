@@ -8,7 +8,7 @@ TEST_WORKERS ?= 2
 MIN_COVERAGE := 90
 LOCK := compile --quiet --no-config --universal --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock"
 
-.PHONY: run test check lint fix bench demo cluster lock clean help
+.PHONY: run test check lint fix bench demo lock clean help
 
 run: .venv/runtime static/vendor/ready ## set up what is missing and start everything
 	@exec $(PY) manage.py run --stop-with-parent
