@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from usage.frames import Tokens
+from usage.proxy.replies import counted
 from usage.proxy.stream import DONE, BrokenStream, StreamReader, error_frame
-from usage.proxy.wire import counted, envelope
+from usage.proxy.wire import envelope
 
 HEAD = {"id": "chatcmpl-7", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "gpt-4"}
 USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}

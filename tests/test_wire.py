@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from usage.frames import Tokens
-from usage.proxy import wire
-from usage.proxy.wire import BadCall, NotAReply
+from usage.proxy import replies, wire
+from usage.proxy.replies import NotAReply
+from usage.proxy.wire import BadCall
 
 with warnings.catch_warnings():
     # It opens its own files in a way that Python has deprecated.
@@ -311,7 +312,7 @@ def test_the_classes_of_a_usage_add_up_to_its_totals(prompt: int, completion: in
     audio = data.draw(st.integers(0, prompt - cached - written))
     reasoning = data.draw(st.integers(0, completion))
     spoken = data.draw(st.integers(0, completion - reasoning))
-    tokens = wire.read_usage(
+    tokens = replies.read_usage(
         {
             "prompt_tokens": prompt,
             "completion_tokens": completion,
@@ -341,7 +342,7 @@ def test_the_classes_of_a_usage_add_up_to_its_totals(prompt: int, completion: in
     )
 )
 def test_whatever_a_provider_calls_usage_no_class_is_ever_negative(usage: dict[str, Any]) -> None:
-    tokens = wire.read_usage(usage)
+    tokens = replies.read_usage(usage)
     if tokens is not None:
         assert all(count is not None and count >= 0 for count in tokens)
         assert tokens.prompt == usage["prompt_tokens"]
@@ -366,11 +367,11 @@ def test_whatever_a_provider_calls_usage_no_class_is_ever_negative(usage: dict[s
     ],
 )
 def test_a_usage_that_cannot_be_right_is_none(usage: Any) -> None:
-    assert wire.read_usage(usage) is None
+    assert replies.read_usage(usage) is None
 
 
 def test_an_embeddings_usage_has_no_completion() -> None:
-    assert wire.read_usage({"prompt_tokens": 7, "total_tokens": 7}) == Tokens(7, 0, 0, 0, 0, 0, 0)
+    assert replies.read_usage({"prompt_tokens": 7, "total_tokens": 7}) == Tokens(7, 0, 0, 0, 0, 0, 0)
 
 
 # Replies ------------------------------------------------------------------------------------------------------------
@@ -393,7 +394,7 @@ def test_an_embeddings_usage_has_no_completion() -> None:
 )
 def test_a_200_without_an_answer_is_no_reply(body: bytes) -> None:
     with pytest.raises(NotAReply):
-        wire.read_reply(body, "chat.completions")
+        replies.read_reply(body, "chat.completions")
 
 
 def test_a_whole_reply_needs_no_repair_and_a_poor_one_gets_what_sdks_need() -> None:
@@ -401,9 +402,9 @@ def test_a_whole_reply_needs_no_repair_and_a_poor_one_gets_what_sdks_need() -> N
         b'{"choices":[{"message":{"content":"hi","role":null,"tool_calls":null},"extra":1}],'
         b'"usage":{"prompt_tokens":1}}'
     )
-    assert wire.needs_repair(wire.read_reply(poor, "chat.completions"))
-    repaired = wire.repaired_reply(poor, "0123", 1_700_000_000, "gpt-4")
-    assert not wire.needs_repair(wire.read_reply(repaired, "chat.completions"))
+    assert replies.needs_repair(replies.read_reply(poor, "chat.completions"))
+    repaired = replies.repaired_reply(poor, "0123", 1_700_000_000, "gpt-4")
+    assert not replies.needs_repair(replies.read_reply(repaired, "chat.completions"))
     assert json.loads(repaired) == {
         "id": "chatcmpl-0123",
         "object": "chat.completion",

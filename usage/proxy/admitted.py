@@ -6,16 +6,17 @@ import time
 
 from usage import frames
 from usage.frames import Attempt, Tokens
-from usage.proxy import wire
+from usage.proxy import replies
 from usage.proxy.directory import Caller, Target
 from usage.proxy.exchange import Exchange
 from usage.proxy.limits import Hold
+from usage.proxy.replies import NotAReply
 from usage.proxy.spool import Spool
 from usage.proxy.stream import BrokenStream
 from usage.proxy.upstream import Unreachable
-from usage.proxy.wire import Call, NotAReply
+from usage.proxy.wire import Call
 
-NOTHING = wire.counted(0, 0)
+NOTHING = replies.counted(0, 0)
 
 
 class Admitted:

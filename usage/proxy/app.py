@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from usage import frames
-from usage.proxy import limits, refusals, tokenizer, wire
+from usage.proxy import limits, refusals, replies, tokenizer, wire
 from usage.proxy.admitted import NO_ANSWER, Admitted, NoAnswer, ProviderRefused
 from usage.proxy.directory import Caller, Directory, Target, UnknownKey, UnknownModel
 from usage.proxy.exchange import BodyTooLarge, CallerGone, Exchange, Headers, Receive, Scope, Send, Watchman
@@ -205,7 +205,7 @@ class Gateway:
             if task is not None:
                 task.uncancel()
             await admitted.close(
-                "client_abort", status=499, tokens=wire.counted(admitted.prompt_tokens, 0), origin="partial"
+                "client_abort", status=499, tokens=replies.counted(admitted.prompt_tokens, 0), origin="partial"
             )
         except refusals.EXPECTED as error:
             told = refusals.tell(error, method=exchange.method, path=exchange.path, model=call.model)
@@ -213,7 +213,7 @@ class Gateway:
             await admitted.close(
                 "upstream_error",
                 status=told.status,
-                tokens=wire.counted(0, 0),
+                tokens=replies.counted(0, 0),
                 origin="none",
                 error_code=code,
                 upstream_request_id=getattr(error, "request_id", ""),
@@ -221,7 +221,7 @@ class Gateway:
             await self._refuse(exchange, error, admitted.caller, call.model)
         except Exception:
             await admitted.close(
-                "upstream_error", status=500, tokens=wire.counted(0, 0), origin="none", error_code="gateway_error"
+                "upstream_error", status=500, tokens=replies.counted(0, 0), origin="none", error_code="gateway_error"
             )
             raise
         finally:

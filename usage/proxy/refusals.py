@@ -10,10 +10,11 @@ from usage.proxy.admitted import ProviderRefused
 from usage.proxy.directory import DirectoryAway, UnknownKey, UnknownModel
 from usage.proxy.exchange import BadCredentials, BodyTooLarge, BodyTooSlow, UnsupportedMedia
 from usage.proxy.limits import NoHeadroom
+from usage.proxy.replies import NotAReply
 from usage.proxy.spool import SpoolFull
 from usage.proxy.stream import BrokenStream
 from usage.proxy.upstream import Unreachable
-from usage.proxy.wire import BadCall, NotAReply
+from usage.proxy.wire import BadCall
 
 INVALID = "invalid_request_error"
 MISSING_KEY = (

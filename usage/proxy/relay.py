@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 
 from usage.frames import Tokens
-from usage.proxy import refusals, wire
+from usage.proxy import refusals, replies, wire
 from usage.proxy.admitted import Admitted, ProviderRefused
 from usage.proxy.directory import Caller, Target
 from usage.proxy.exchange import Headers
+from usage.proxy.replies import NotAReply
 from usage.proxy.stream import DONE, BrokenStream, StreamReader, error_frame
 from usage.proxy.upstream import Unreachable, Upstream, UpstreamStream
-from usage.proxy.wire import NotAReply
 
 RateHeaders = Callable[[Caller], Headers]
 
@@ -37,12 +37,12 @@ async def relay_answer(
     answer = await upstream.answer(target, call.endpoint, body)
     if answer.status != 200:
         raise ProviderRefused(answer.status, target.without_key(answer.body), answer.request_id, answer.retry_after)
-    reply = wire.read_reply(answer.body, call.endpoint)
+    reply = replies.read_reply(answer.body, call.endpoint)
     exchange.stop_watching()
-    tokens, origin = wire.read_usage(reply.usage), "provider"
+    tokens, origin = replies.read_usage(reply.usage), "provider"
     if tokens is None:
         tokens, origin = (
-            wire.counted(admitted.prompt_tokens, wire.count_text(wire.reply_texts(reply), target.encoding)),
+            replies.counted(admitted.prompt_tokens, wire.count_text(replies.reply_texts(reply), target.encoding)),
             "counted",
         )
     finish = reply.choices[0].finish_reason if reply.choices else None
@@ -59,8 +59,8 @@ async def relay_answer(
     if exchange.is_gone:
         return
     data = answer.body
-    if call.endpoint == "chat.completions" and wire.needs_repair(reply):
-        data = wire.repaired_reply(data, exchange.request_id[4:], exchange.started_us // 1_000_000, target.model)
+    if call.endpoint == "chat.completions" and replies.needs_repair(reply):
+        data = replies.repaired_reply(data, exchange.request_id[4:], exchange.started_us // 1_000_000, target.model)
     headers = [*caller.base_headers, *exchange.base_headers(), *rate_headers(caller), EVENT_STREAM[3]]
     await exchange.answer(200, headers, data)
 
@@ -166,7 +166,7 @@ class _Passage:
         if self._reader.tokens is not None:
             return self._reader.tokens, "provider"
         completion = wire.count_text(self._reader.texts, self._target.encoding)
-        return wire.counted(self._admitted.prompt_tokens, completion), origin
+        return replies.counted(self._admitted.prompt_tokens, completion), origin
 
     async def _close(self, outcome: str, status: int, tokens: Tokens, origin: str, error_code: str = "") -> None:
         reader = self._reader

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET
 
 from usage.frames import Tokens
-from usage.proxy import wire
+from usage.proxy import replies
 
 # One event larger than this is no chunk of an answer.
 MOST_EVENT_BYTES = 8 << 20
@@ -112,7 +112,7 @@ class StreamReader:
         """For a caller who asked for usage, when no chunk of its own brought it: built from what is known."""
         if not self._wants_usage or self._gave_usage:
             return b""
-        usage = self._usage if self.tokens is not None else wire.usage_object(fallback)
+        usage = self._usage if self.tokens is not None else replies.usage_object(fallback)
         return b"data: %b\n\n" % _encode({**self._head, "choices": [], "usage": usage})
 
     def _take(self, payload: bytes) -> bytes:
@@ -177,7 +177,7 @@ class StreamReader:
         """Usage is noted; it stays only in a chunk of its own, for a caller who asked."""
         if chunk.usage is not None:
             self._usage = chunk.usage
-            self.tokens = wire.read_usage(chunk.usage)
+            self.tokens = replies.read_usage(chunk.usage)
             if not chunk.choices:
                 if not self._wants_usage or self.tokens is None:
                     return b""
