@@ -6,6 +6,7 @@ Orders (`Order`): `closed` keeps `clients` calls going, `open` starts `rate` cal
 
 import asyncio
 import gc
+import os
 import sys
 from collections import deque
 from time import perf_counter
@@ -173,4 +174,6 @@ if __name__ == "__main__":
     raise_open_files()
     gc.disable()
     report = uvloop.run(Load(msgspec.json.decode(sys.argv[1], type=Order)).run())
+    # A pipe that was left non-blocking takes 128 KiB and drops the rest without a word.
+    os.set_blocking(sys.stdout.fileno(), True)
     print(msgspec.json.encode(report).decode(), flush=True)

@@ -178,14 +178,16 @@ class Rounds:
         before_s = processes.cpu_s(target.measured)
         load = _started_load(order)
         said = load.communicate(timeout=60)[0]
-        if load.returncode < 0:
-            # Seen once in some fifty turns at 40,000 calls a second: the load generator's own crash says nothing of its
-            # target, but the calls it had under way are in the ledger, so the count at the end starts from there.
-            print(f"The load generator died of signal {-load.returncode}; this turn is done again.", file=sys.stderr)
+        try:
+            report = msgspec.json.decode(said, type=Report)
+        except msgspec.DecodeError as error:
+            # Seen in one of some fifty turns: a report that is cut off says nothing of the target. The calls it had
+            # made are in the ledger, so the count at the end starts from there.
+            ended = f"with {load.returncode} after {len(said)} bytes, {said[-60:]!r}"
+            print(f"The load generator ended {ended} ({error}): this turn is done again.", file=sys.stderr)
             if target is self.gateway:
                 self.answered = records.settled(self.product).events
             return self._turn(target, order)
-        report = msgspec.json.decode(said, type=Report)
         used_s = processes.cpu_s(target.measured) - before_s
         if report.bad:
             raise RuntimeError(f"{report.bad} of {report.calls} answers were not right. The first: {report.first_bad}")
