@@ -23,7 +23,7 @@ from struct import Struct as Packing
 
 from django.db import DataError, Error, IntegrityError, close_old_connections
 
-from usage import catalog, frames, ledger
+from usage import catalog, frames, ledger, wake
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Shipper:
     def run(self) -> None:
         """Until stopped: ship, then sleep till a gateway wakes us."""
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        pipe = _open_wake_pipe(self._root)
+        pipe = wake.open_pipe(self._root)
         while not self._stopping:
             try:
                 shipped = self.ship_once()
@@ -251,13 +251,6 @@ class WorkerSpool:
 
     def _path(self, number: int) -> Path:
         return self.directory / f"{number:08}.seg"
-
-
-def _open_wake_pipe(root: Path) -> int:
-    path = root / "wake"
-    with contextlib.suppress(FileExistsError):
-        os.mkfifo(path, 0o600)
-    return os.open(path, os.O_RDWR | os.O_NONBLOCK)
 
 
 def _drain(pipe: int) -> None:

@@ -14,7 +14,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from usage import frames
+from usage import frames, wake
 
 SEGMENT_BYTES = 8 << 20
 # What calls on their way may still need to write once the disk is full; new calls are refused before it is touched.
@@ -41,7 +41,7 @@ class Spool:
         self._spare: int | None = None
         self._preparing: Future[int] | None = None
         self._syncing: asyncio.Future[None] | None = None
-        self._wake_pipe = _open_wake_pipe(root)
+        self._wake_pipe = wake.open_pipe(root)
         self._wake_is_due = False
         self._prepare_spare()
 
@@ -162,11 +162,3 @@ def _sync_with_name(descriptor: int, directory: Path) -> None:
         os.fsync(parent)
     finally:
         os.close(parent)
-
-
-def _open_wake_pipe(root: Path) -> int:
-    path = root / "wake"
-    with contextlib.suppress(FileExistsError):
-        os.mkfifo(path, 0o600)
-    # Read and write, so that opening does not wait for the shipper and a dead shipper raises no SIGPIPE.
-    return os.open(path, os.O_RDWR | os.O_NONBLOCK)

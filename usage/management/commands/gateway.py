@@ -10,9 +10,10 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import MPServer
 
-# A head that comes slower than this is cut off; running streams may take this long after SIGTERM.
+from usage.supervision import DRAIN_S
+
+# A head that comes slower than this is cut off.
 HEAD_TIMEOUT_MS = 8_000
-DRAIN_S = 600
 # Between the death of a worker and the next: one that cannot start must not keep a core busy.
 RESPAWN_S = 0.1
 MOST_CALLS_AT_ONCE = 2_000
