@@ -181,6 +181,61 @@ class Membership(models.Model):
         return f"{self.user} in {self.team}: {self.role}"
 
 
+class Invitation(models.Model):
+    """An offer of membership, sent by e-mail. The token in its link is kept as a hash only."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="invitations")
+    email = models.EmailField(_("e-mail"))
+    role = models.CharField(_("role"), max_length=8, choices=Membership.Role, default=Membership.Role.MEMBER)
+    token_digest = models.CharField(max_length=64, unique=True)
+    invited_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)
+    accepted_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    withdrawn_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.email} to {self.team}"
+
+    def is_open(self, now: datetime) -> bool:
+        return self.accepted_at is None and self.withdrawn_at is None and now < self.expires_at
+
+
+class InstanceSettings(Followed):
+    """What an administrator sets for the whole instance: one row, made when it is first asked for."""
+
+    class TwoFactor(models.TextChoices):
+        NOBODY = "nobody", _("nobody has to")
+        ADMINISTRATORS = "administrators", _("platform administrators")
+        EVERYONE = "everyone", _("everyone")
+
+    name = models.CharField(_("name of this instance"), max_length=100, default="MegaDash")
+    # Where people reach it: in invitations, samples and snippets. Empty is the address of the request.
+    public_url = models.URLField(_("public URL"), max_length=300, blank=True)
+    default_tier = models.ForeignKey(Tier, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    default_time_zone = models.CharField(max_length=64, default="UTC", validators=[check_time_zone])
+    invitation_days = models.PositiveSmallIntegerField(
+        _("days an invitation is open"), default=7, validators=[MinValueValidator(1), MaxValueValidator(90)]
+    )
+    two_factor = models.CharField(
+        _("who must use a second factor"), max_length=16, choices=TwoFactor, default=TwoFactor.NOBODY
+    )
+    allow_unpriced_models = models.BooleanField(_("calls to models without a price"), default=True)
+    # Private networks that providers may be in, in CIDR form; everything else private is refused.
+    private_networks = models.JSONField(default=list, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def current(cls) -> InstanceSettings:
+        return cls.objects.get_or_create(pk=1)[0]
+
+
 class SecretRow(models.Model):
     """What is kept of a secret that is shown once."""
 
@@ -222,6 +277,12 @@ class ApiKey(Followed, SecretRow):
     requests_per_minute = models.PositiveBigIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
     tokens_per_minute = models.PositiveBigIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
     concurrent_requests = models.PositiveBigIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    # Names of models this key may call; empty is every model.
+    allowed_models = models.JSONField(default=list, blank=True)
+    # Networks in CIDR form from which it may be used; empty is everywhere.
+    ip_ranges = models.JSONField(default=list, blank=True)
+    # A project, a feature, an environment: reports group keys by it.
+    tag = models.CharField(_("tag"), max_length=64, blank=True)
 
     objects: ClassVar[ApiKeyManager] = ApiKeyManager()
 
@@ -273,9 +334,11 @@ class AuditEntry(models.Model):
     team = models.ForeignKey(Team, on_delete=models.SET_NULL, null=True, related_name="+")
     subject = models.CharField(max_length=254)
     details = models.JSONField(default=dict)
+    ip_address = models.GenericIPAddressField(null=True)
 
     class Meta:
         ordering = ("-id",)
+        indexes = [models.Index(fields=["team", "-id"], name="audit_team")]
 
     def __str__(self) -> str:
         return f"{self.actor_name}: {self.action} {self.subject}"

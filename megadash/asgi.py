@@ -63,6 +63,8 @@ class Application:
         # What the start made stays for good: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
+        # A call leaves next to no cycles behind.
+        gc.set_threshold(10_000, 20, 20)
         await send({"type": "lifespan.startup.complete"})
         warming = asyncio.create_task(self._gateway.warm_up())
         await receive()

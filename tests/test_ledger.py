@@ -23,6 +23,8 @@ from usage.models import (
     DayKeyBucket,
     DayModelBucket,
     LatencyBucket,
+    LatencyKeyBucket,
+    MinuteBucket,
     MonthKeyBucket,
     QuarterBucket,
     UsageAttempt,
@@ -48,6 +50,10 @@ def totals_of_events() -> dict[str, int]:
         for name in ledger.CLASSES:
             made[f"{name}_tokens"] += getattr(event, f"{name}_tokens") or 0
             made[f"{name}_cost_nano_usd"] += getattr(event, f"{name}_cost_nano_usd") or 0
+        for name, duration_us in (("latency", event.latency_us), ("ttft", event.ttft_us)):
+            if duration_us and event.outcome == "ok":
+                made[f"{name}_us"] += duration_us
+                made[f"{name}_calls"] += 1
         if event.cost_nano_usd is None:
             made["unpriced_calls"] += event.outcome != "refused"
             continue
@@ -70,6 +76,12 @@ def assert_everything_adds_up() -> None:
     timed += UsageEvent.objects.filter(outcome="ok", ttft_us__gt=0).count()
     of_instance = LatencyBucket.objects.filter(team_id=WHOLE_INSTANCE).aggregate(calls=Sum("calls"))["calls"]
     assert int(of_instance or 0) == timed
+    by_key = LatencyKeyBucket.objects.filter(zone="UTC").aggregate(calls=Sum("calls"))["calls"]
+    assert int(by_key or 0) == timed
+    minutes = MinuteBucket.objects.aggregate(calls=Sum("calls"), refused=Sum("refused_calls"), tokens=Sum("tokens"))
+    assert int(minutes["refused"] or 0) == expected["refused_calls"]
+    assert int(minutes["calls"] or 0) + expected["refused_calls"] == UsageEvent.objects.count()
+    assert int(minutes["tokens"] or 0) == sum(expected[f"{name}_tokens"] for name in ledger.CLASSES)
 
 
 entries = st.lists(

@@ -2,10 +2,15 @@
 
 from datetime import datetime
 
-from usage.models import KEEP_QUARTERS_FOR, QUARTER_S, QuarterBucket
+from usage.models import KEEP_MINUTES_FOR, KEEP_QUARTERS_FOR, QUARTER_S, MinuteBucket, QuarterBucket
 
 
 def forget_old_quarters(now: datetime) -> int:
     """Days, months and events stay; quarter hours are only for short ranges."""
     oldest = int((now - KEEP_QUARTERS_FOR).timestamp()) // QUARTER_S
     return QuarterBucket.objects.filter(slot__lt=oldest).delete()[0]
+
+
+def forget_old_minutes(now: datetime) -> int:
+    oldest = int((now - KEEP_MINUTES_FOR).timestamp()) // 60
+    return MinuteBucket.objects.filter(minute__lt=oldest).delete()[0]

@@ -30,6 +30,8 @@ from usage.models import (
     DayKeyBucket,
     DayModelBucket,
     LatencyBucket,
+    LatencyKeyBucket,
+    MinuteBucket,
     MonthKeyBucket,
     QuarterBucket,
     UsageAttempt,
@@ -50,6 +52,12 @@ EVENT_COLUMNS: tuple[str, ...] = (
 ATTEMPT_COLUMNS: tuple[str, ...] = tuple(
     str(field.column) for field in UsageAttempt._meta.concrete_fields if field.column != "id"
 )
+# What the tables with other sums than MEASURES add up.
+SUMS: dict[type[models.Model], tuple[str, ...]] = {
+    LatencyBucket: ("calls",),
+    LatencyKeyBucket: ("calls",),
+    MinuteBucket: MinuteBucket.SUMS,
+}
 MEASURE_AT = {name: position for position, name in enumerate(MEASURES)}
 
 type_ = type[models.Model]
@@ -186,6 +194,8 @@ def _bucket_rows(billed: Sequence[Bill]) -> dict[type_, dict[tuple[Any, ...], li
         DayModelBucket: {},
         MonthKeyBucket: {},
         LatencyBucket: defaultdict(lambda: [0]),
+        LatencyKeyBucket: defaultdict(lambda: [0]),
+        MinuteBucket: {},
     }
     zones = _zones_of({item.entry.team_id for item in billed})
     for item in billed:
@@ -198,16 +208,29 @@ def _add_to_buckets(tables: dict[type_, dict[tuple[Any, ...], list[int]]], item:
     team_id, key_id, model, provider = entry.team_id, entry.key_id or NO_KEY, entry.served_model, entry.provider
     slot = entry.started_us // (QUARTER_S * 1_000_000)
     _add(tables[QuarterBucket], (slot, team_id, key_id, model, provider, entry.service_tier), measures)
+    _add(tables[MinuteBucket], (entry.started_us // 60_000_000, team_id, key_id), _minute_measures(entry))
+    durations = [
+        (kind, latency_bin(us))
+        for kind, us in (("latency", entry.latency_us), ("ttft", entry.ttft_us))
+        if us and entry.outcome == "ok"
+    ]
     for zone in zones:
         day, month = local_day(item.started_at, zone)
-        _add(tables[DayKeyBucket], (zone, team_id, key_id, day, model), measures)
-        _add(tables[MonthKeyBucket], (zone, month, team_id, key_id, model), measures)
+        _add(tables[DayKeyBucket], (zone, team_id, key_id, day, model, provider), measures)
+        _add(tables[MonthKeyBucket], (zone, month, team_id, key_id, model, provider), measures)
+        for kind, bin_ in durations:
+            tables[LatencyKeyBucket][(zone, team_id, key_id, day, kind, bin_)][0] += 1
         teams = (team_id, WHOLE_INSTANCE) if zone == "UTC" else (team_id,)
         for team in teams:
             _add(tables[DayModelBucket], (zone, team, day, model, provider), measures)
-            for kind, duration_us in (("latency", entry.latency_us), ("ttft", entry.ttft_us)):
-                if duration_us and entry.outcome == "ok":
-                    tables[LatencyBucket][(zone, team, day, model, kind, latency_bin(duration_us))][0] += 1
+            for kind, bin_ in durations:
+                tables[LatencyBucket][(zone, team, day, model, provider, kind, bin_)][0] += 1
+
+
+def _minute_measures(entry: Entry) -> list[int]:
+    """In the order of MinuteBucket.SUMS. Tokens count in the minute in which their call began."""
+    was_refused = entry.outcome == "refused"
+    return [int(not was_refused), int(was_refused), sum(count or 0 for count in entry.tokens), entry.latency_us or 0]
 
 
 def measures_of(item: Bill) -> list[int]:
@@ -215,6 +238,9 @@ def measures_of(item: Bill) -> list[int]:
     entry, cost = item.entry, item.cost
     measures = [0] * len(MEASURES)
     measures[MEASURE_AT[f"{entry.outcome}_calls"]] = 1
+    for name, duration_us in (("latency", entry.latency_us), ("ttft", entry.ttft_us)):
+        if duration_us and entry.outcome == "ok":
+            measures[MEASURE_AT[f"{name}_us"]], measures[MEASURE_AT[f"{name}_calls"]] = duration_us, 1
     for name, count in zip(CLASSES, entry.tokens, strict=True):
         measures[MEASURE_AT[f"{name}_tokens"]] = count or 0
     total = _total(entry, cost)
@@ -312,7 +338,7 @@ def _upsert(model: type_, rows: dict[tuple[Any, ...], list[int]]) -> None:
     if not rows:
         return
     keys: tuple[str, ...] = model.KEYS  # type: ignore[attr-defined]
-    sums = ("calls",) if model is LatencyBucket else MEASURES
+    sums = SUMS.get(model, MEASURES)
     table, columns = model._meta.db_table, (*keys, *sums)
     adding = ", ".join(f'"{name}" = "{table}"."{name}" + excluded."{name}"' for name in sums)
     on_conflict = f"ON CONFLICT ({_quoted(keys)}) DO UPDATE SET {adding}"

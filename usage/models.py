@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -154,6 +155,9 @@ class PriceVersion(models.Model):
     valid_from = models.DateTimeField()
     valid_to = models.DateTimeField(null=True)
     source = models.CharField(max_length=100)
+    # Who set it by hand, and why; seeded versions have neither.
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    note = models.CharField(_("note"), max_length=300, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -328,6 +332,11 @@ class Measures(models.Model):
     client_abort_cost_nano_usd = models.BigIntegerField(default=0)
     upstream_error_cost_nano_usd = models.BigIntegerField(default=0)
     interrupted_cost_nano_usd = models.BigIntegerField(default=0)
+    # Of calls that went well; the sums give means for every grouping, where bins are kept for a few only.
+    latency_us = models.BigIntegerField(default=0)
+    latency_calls = models.BigIntegerField(default=0)
+    ttft_us = models.BigIntegerField(default=0)
+    ttft_calls = models.BigIntegerField(default=0)
 
     class Meta:
         abstract = True
@@ -353,15 +362,16 @@ class QuarterBucket(Measures):
 
 
 class DayKeyBucket(Measures):
-    """Days by key and model. `zone` is the time zone whose calendar `day` follows; UTC is always kept too."""
+    """Days by key, model and provider. `zone` is the time zone whose calendar `day` follows; UTC is always kept too."""
 
-    pk = models.CompositePrimaryKey("zone", "team_id", "key_id", "day", "model")
+    pk = models.CompositePrimaryKey("zone", "team_id", "key_id", "day", "model", "provider")
     zone = models.CharField(max_length=64)
     team_id = models.BigIntegerField()
     key_id = models.BigIntegerField()
     day = models.IntegerField()
     model = models.CharField(max_length=200)
-    KEYS: ClassVar[tuple[str, ...]] = ("zone", "team_id", "key_id", "day", "model")
+    provider = models.CharField(max_length=100)
+    KEYS: ClassVar[tuple[str, ...]] = ("zone", "team_id", "key_id", "day", "model", "provider")
 
     class Meta:
         indexes = [models.Index(fields=["zone", "day"], name="day_key_span")]
@@ -380,15 +390,16 @@ class DayModelBucket(Measures):
 
 
 class MonthKeyBucket(Measures):
-    """Months (year * 12 + month - 1) by key and model."""
+    """Months (year * 12 + month - 1) by key, model and provider."""
 
-    pk = models.CompositePrimaryKey("zone", "month", "team_id", "key_id", "model")
+    pk = models.CompositePrimaryKey("zone", "month", "team_id", "key_id", "model", "provider")
     zone = models.CharField(max_length=64)
     month = models.IntegerField()
     team_id = models.BigIntegerField()
     key_id = models.BigIntegerField()
     model = models.CharField(max_length=200)
-    KEYS: ClassVar[tuple[str, ...]] = ("zone", "month", "team_id", "key_id", "model")
+    provider = models.CharField(max_length=100)
+    KEYS: ClassVar[tuple[str, ...]] = ("zone", "month", "team_id", "key_id", "model", "provider")
 
 
 class LatencyBucket(models.Model):
@@ -401,18 +412,78 @@ class LatencyBucket(models.Model):
         LATENCY = "latency"
         TTFT = "ttft"
 
-    pk = models.CompositePrimaryKey("zone", "team_id", "day", "model", "kind", "bin")
+    pk = models.CompositePrimaryKey("zone", "team_id", "day", "model", "provider", "kind", "bin")
     zone = models.CharField(max_length=64)
     team_id = models.BigIntegerField()
     day = models.IntegerField()
     model = models.CharField(max_length=200)
+    provider = models.CharField(max_length=100)
     kind = models.CharField(max_length=8, choices=Kind)
     bin = models.SmallIntegerField()
     calls = models.BigIntegerField(default=0)
-    KEYS: ClassVar[tuple[str, ...]] = ("zone", "team_id", "day", "model", "kind", "bin")
+    KEYS: ClassVar[tuple[str, ...]] = ("zone", "team_id", "day", "model", "provider", "kind", "bin")
+
+
+class LatencyKeyBucket(models.Model):
+    """The same bins by key, whatever the model: who waits longest. By key and model together would be as many rows as
+    there are events."""
+
+    pk = models.CompositePrimaryKey("zone", "team_id", "key_id", "day", "kind", "bin")
+    zone = models.CharField(max_length=64)
+    team_id = models.BigIntegerField()
+    key_id = models.BigIntegerField()
+    day = models.IntegerField()
+    kind = models.CharField(max_length=8, choices=LatencyBucket.Kind)
+    bin = models.SmallIntegerField()
+    calls = models.BigIntegerField(default=0)
+    KEYS: ClassVar[tuple[str, ...]] = ("zone", "team_id", "key_id", "day", "kind", "bin")
+
+
+class MinuteBucket(models.Model):
+    """Minutes (epoch seconds // 60) by key, kept a few hours: how near each team and key came to its limits."""
+
+    pk = models.CompositePrimaryKey("minute", "team_id", "key_id")
+    minute = models.IntegerField()
+    team_id = models.BigIntegerField()
+    key_id = models.BigIntegerField()
+    calls = models.BigIntegerField(default=0)
+    refused_calls = models.BigIntegerField(default=0)
+    tokens = models.BigIntegerField(default=0)
+    # How long its calls took, together: divided by the minute, how many ran at once on average.
+    busy_us = models.BigIntegerField(default=0)
+    KEYS: ClassVar[tuple[str, ...]] = ("minute", "team_id", "key_id")
+    SUMS: ClassVar[tuple[str, ...]] = ("calls", "refused_calls", "tokens", "busy_us")
+
+    class Meta:
+        indexes = [models.Index(fields=["team_id", "minute"], name="minute_team")]
 
 
 KEEP_QUARTERS_FOR = timedelta(days=90)
+KEEP_MINUTES_FOR = timedelta(hours=3)
+
+
+# Views that people keep ---------------------------------------------------------------------------------------------
+
+
+class SavedView(models.Model):
+    """A question to the spend explorer under a name: the query string of its address. Team null is the instance."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, related_name="saved_views")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(_("name"), max_length=200)
+    query = models.CharField(max_length=2000, blank=True)
+    # Seen by everyone who may open the explorer there; else only by who made it.
+    is_shared = models.BooleanField(_("shared with the team"), default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("name", "id")
+        constraints = [
+            models.UniqueConstraint(fields=["team", "created_by", "name"], name="one_saved_view_a_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def _sum_or_unknown(counts: object) -> int | None:

@@ -14,3 +14,8 @@ def check_providers() -> int:
 @shared_task
 def forget_old_quarters() -> int:
     return housekeeping.forget_old_quarters(timezone.now())
+
+
+@shared_task
+def forget_old_minutes() -> int:
+    return housekeeping.forget_old_minutes(timezone.now())

@@ -247,8 +247,9 @@ class Exchange:
         self.head_sent = True
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    async def stream(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+    def stream(self, data: bytes) -> Awaitable[None]:
+        # Not a coroutine of its own: that would cost a frame a chunk.
+        return self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end_stream(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": False})

@@ -19,7 +19,9 @@ from usage import frames, wake
 SEGMENT_BYTES = 8 << 20
 # What calls on their way may still need to write once the disk is full; new calls are refused before it is touched.
 RESERVE_BYTES = 1 << 20
-WAKE_AFTER_S = 0.02
+# One transaction for the calls of a quarter second: woken for each, the shipper would keep a core busy at a few
+# hundred calls a second. A page shows a call within two seconds all the same.
+WAKE_AFTER_S = 0.25
 
 
 class SpoolFull(Exception):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from types import TracebackType
 from typing import NamedTuple
 
+from pyreqwest.bytes import Bytes
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import ConnectError, ConnectTimeoutError, PyreqwestError, RequestTimeoutError
 from pyreqwest.request import RequestBuilder, StreamRequest
@@ -81,12 +83,15 @@ class UpstreamStream:
     def __init__(self, request: StreamRequest) -> None:
         self._request = request
         self._response: Response | None = None
+        self._read_chunk: Callable[[], Awaitable[Bytes | None]] | None = None
 
     async def __aenter__(self) -> UpstreamStream:
         try:
             self._response = await self._request.__aenter__()
         except PyreqwestError as error:
             raise unreachable(error) from error
+        # Looked up once: the loop over the pieces is the hottest of all.
+        self._read_chunk = self._response.body_reader.read_chunk
         return self
 
     async def __aexit__(
@@ -117,9 +122,9 @@ class UpstreamStream:
 
     async def piece(self) -> bytes:
         """What has come, b"" at the end. Raises Unreachable."""
-        assert self._response is not None
+        assert self._read_chunk is not None
         try:
-            piece = await self._response.body_reader.read_chunk()
+            piece = await self._read_chunk()
         except PyreqwestError as error:
             raise unreachable(error) from error
         return b"" if piece is None else bytes(piece)
