@@ -19,20 +19,32 @@ class Action(StrEnum):
     SEE_ALL_CALLS = "see all calls"
     MANAGE_OWN_KEYS = "manage own keys"
     MANAGE_ALL_KEYS = "manage all keys"
+    USE_PLAYGROUND = "use the playground"
+    SHARE_VIEWS = "share views"
+    SEE_TEAM = "see the team"
+    MANAGE_TEAM = "manage the team"
+    MANAGE_OWNERS = "manage owners"
     MANAGE_PLATFORM = "manage platform"
 
 
 _VIEWER = frozenset({Action.SEE_USAGE})
-_MEMBER = _VIEWER | {Action.SEE_OWN_CALLS, Action.MANAGE_OWN_KEYS}
-_ADMIN = _MEMBER | {Action.SEE_ALL_CALLS, Action.MANAGE_ALL_KEYS}
+_MEMBER = _VIEWER | {
+    Action.SEE_OWN_CALLS,
+    Action.MANAGE_OWN_KEYS,
+    Action.USE_PLAYGROUND,
+    Action.SHARE_VIEWS,
+    Action.SEE_TEAM,
+}
+_ADMIN = _MEMBER | {Action.SEE_ALL_CALLS, Action.MANAGE_ALL_KEYS, Action.MANAGE_TEAM}
+_OWNER = _ADMIN | {Action.MANAGE_OWNERS}
 
 # "Own" means made with a key that this user created.
 ALLOWED: dict[str, frozenset[Action]] = {
     Role.VIEWER: _VIEWER,
     Role.MEMBER: _MEMBER,
     Role.ADMIN: _ADMIN,
-    Role.OWNER: _ADMIN,
-    ADMINISTRATOR: _ADMIN | {Action.MANAGE_PLATFORM},
+    Role.OWNER: _OWNER,
+    ADMINISTRATOR: _OWNER | {Action.MANAGE_PLATFORM},
 }
 
 

@@ -15,6 +15,7 @@ from django.utils.cache import patch_cache_control
 
 from accounts import policy
 from accounts.policy import Action, Standing
+from usage.dashboard import navigation
 from usage.models import Provider
 
 P = ParamSpec("P")
@@ -27,8 +28,11 @@ def context(request: HttpRequest) -> dict[str, Any]:
     standing = getattr(request, "standing", None)
     if standing is None:
         return {}
+    here = request.resolver_match.url_name or "" if request.resolver_match else ""
     return {
         "standing": standing,
+        "main_links": navigation.main_links(standing, here),
+        "platform_links": navigation.platform_links(standing, here),
         "team": standing.team,
         "teams": policy.teams_of(standing.user),
         "sandbox": uses_sandbox(),
