@@ -12,7 +12,10 @@ from django.contrib.auth.models import PermissionsMixin
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
+from django.db.models import Q
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from accounts import secrets
@@ -75,6 +78,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(_("platform administrator"), default=False)
     is_active = models.BooleanField(default=True)
     date_joined = models.DateTimeField(default=timezone.now)
+    # Of pages after signing in, and of e-mails. Empty is whatever the browser asks for.
+    language = models.CharField(_("language"), max_length=10, blank=True, choices=settings.LANGUAGES)
+    # To five minutes: a write at every look would be too many.
+    last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Part of every session's fingerprint: one more, and all sessions made before are over at their next request.
+    session_epoch = models.PositiveIntegerField(default=0, editable=False)
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -88,6 +97,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     def initials(self) -> str:
         words = (self.name or self.email.partition("@")[0]).replace(".", " ").split()
         return "".join(word[0] for word in words[:2]).upper() or "?"
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Django's hash of the password, and the epoch."""
+        fingerprint = f"{self.password}:{self.session_epoch}"
+        return salted_hmac("megadash session", fingerprint, secret=secret, algorithm="sha256").hexdigest()
 
 
 class Tier(Followed):
@@ -136,6 +150,8 @@ class Team(Followed):
     name = models.CharField(_("name"), max_length=200)
     tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="teams", verbose_name=_("tier"))
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC", validators=[check_time_zone])
+    # Being counted: the ledger adds to its days too, and pages go over to it when the past is counted.
+    next_time_zone = models.CharField(max_length=64, blank=True, validators=[check_time_zone])
     on_abort = models.CharField(_("when a caller hangs up"), max_length=8, choices=OnAbort, default=OnAbort.STOP)
     # What a call without its own maximum reserves for its answer: the model's maximum, but at most this.
     reserve_output_tokens = models.PositiveIntegerField(
@@ -236,13 +252,9 @@ class InstanceSettings(Followed):
         return cls.objects.get_or_create(pk=1)[0]
 
 
-class SecretRow(models.Model):
-    """What is kept of a secret that is shown once."""
+class Issued(models.Model):
+    """What somebody made, and what may end: by itself at a time, or by being revoked."""
 
-    name = models.CharField(_("name"), max_length=200)
-    digest = models.CharField(max_length=64, unique=True)
-    pepper_version = models.PositiveSmallIntegerField(default=secrets.PEPPER_VERSION)
-    redacted = models.CharField(max_length=20)
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
@@ -255,24 +267,39 @@ class SecretRow(models.Model):
     def is_live(self, now: datetime) -> bool:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
-    def _remember(self, secret: str) -> None:
+
+class SecretRow(Issued):
+    """What is kept of a secret that is shown once."""
+
+    digest = models.CharField(max_length=64, unique=True)
+    pepper_version = models.PositiveSmallIntegerField(default=secrets.PEPPER_VERSION)
+    redacted = models.CharField(max_length=20)
+
+    class Meta:
+        abstract = True
+
+    def remember(self, secret: str) -> None:
         self.digest = secrets.digest(secret, secrets.pepper_from(settings.SECRET_KEY))
         self.redacted = secrets.redacted(secret)
 
 
 class ApiKeyManager(models.Manager["ApiKey"]):
     def create_with_secret(self, secret: str | None = None, **fields: Any) -> tuple[ApiKey, str]:
-        """A new key and its secret, which is not kept."""
+        """A new key and its first secret, which is not kept."""
         secret = secret or secrets.make(secrets.KEY_PREFIX)
-        key = self.model(**fields)
-        key._remember(secret)
-        key.save()
+        with transaction.atomic():
+            key = self.create(**fields)
+            key.add_secret(secret, key.created_by, key.created_at)
         return key, secret
 
 
-class ApiKey(Followed, SecretRow):
-    """A team's key for `/v1/chat/completions` and its neighbours. Narrower limits of its own are optional."""
+class ApiKey(Followed, Issued):
+    """A team's key for `/v1/chat/completions` and its neighbours: it stays the same key while its secrets change.
 
+    Limits, models and networks of its own are optional, and narrow what its team may.
+    """
+
+    name = models.CharField(_("name"), max_length=200)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="keys")
     requests_per_minute = models.PositiveBigIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
     tokens_per_minute = models.PositiveBigIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
@@ -297,18 +324,62 @@ class ApiKey(Followed, SecretRow):
     def public_id(self) -> str:
         return f"key_{self.pk}"
 
+    @cached_property
+    def shown_secret(self) -> KeySecret | None:
+        """The secret this key is recognised by: the newest that was not withdrawn. Prefetch `secrets` for many keys."""
+        newest = sorted(self.secrets.all(), key=lambda secret: (secret.revoked_at is None, secret.pk))
+        return newest[-1] if newest else None
+
+    @property
+    def redacted(self) -> str:
+        return self.shown_secret.redacted if self.shown_secret else ""
+
+    def add_secret(self, secret: str, actor: User | None, now: datetime) -> KeySecret:
+        row = KeySecret(key=self, created_by=actor, created_at=now)
+        row.remember(secret)
+        row.save()
+        self.shown_secret = row
+        return row
+
     def revoke(self, now: datetime) -> None:
-        """Idempotent: the first time stands."""
+        """With all its secrets. Idempotent: the first time stands."""
         if self.revoked_at is None:
             self.revoked_at = now
             self.save(update_fields=["revoked_at"])
+
+
+class KeySecret(Followed, SecretRow):
+    """One secret of a key. While a key is rotated it has two: the new one, and the old one, which has an end."""
+
+    key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="secrets")
+
+    class Meta:
+        ordering = ("-id",)
+        # At most two that were not withdrawn: one without an end, and one with.
+        constraints = [
+            models.UniqueConstraint(
+                fields=["key"], condition=Q(revoked_at=None, expires_at=None), name="one_lasting_secret_a_key"
+            ),
+            models.UniqueConstraint(
+                fields=["key"],
+                condition=Q(revoked_at=None, expires_at__isnull=False),
+                name="one_ending_secret_a_key",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.redacted
+
+    def _say_changed(self, row_id: int) -> None:
+        """The gateway reads a key and its secrets together."""
+        Change.objects.create(kind="apikey", row_id=self.key_id)
 
 
 class AdminKeyManager(models.Manager["AdminKey"]):
     def create_with_secret(self, secret: str | None = None, **fields: Any) -> tuple[AdminKey, str]:
         secret = secret or secrets.make(secrets.ADMIN_KEY_PREFIX)
         key = self.model(**fields)
-        key._remember(secret)
+        key.remember(secret)
         key.save()
         return key, secret
 
@@ -316,6 +387,7 @@ class AdminKeyManager(models.Manager["AdminKey"]):
 class AdminKey(SecretRow):
     """A key for the REST API of the whole instance (`/v1/organization/...`, `/api/...`)."""
 
+    name = models.CharField(_("name"), max_length=200)
     # A look at the row on each request is cheap; a write is not, so the last use is kept to the minute.
     LAST_USE_GRAIN: ClassVar[timedelta] = timedelta(minutes=1)
     objects: ClassVar[AdminKeyManager] = AdminKeyManager()

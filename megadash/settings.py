@@ -210,6 +210,7 @@ CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "check providers": {"task": "usage.tasks.check_providers", "schedule": 60.0},
     "forget old quarter hours": {"task": "usage.tasks.forget_old_quarters", "schedule": 3600.0},
+    "recount days": {"task": "usage.tasks.recount_days", "schedule": 5.0},
     "forget old minutes": {"task": "usage.tasks.forget_old_minutes", "schedule": 600.0},
     "clear expired sessions": {"task": "accounts.tasks.clear_expired_sessions", "schedule": 3600.0},
 }

@@ -1,11 +1,19 @@
 """What several tests share: one running product a worker, in front of a provider that nobody here wrote."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
 
+from bench.product import COVERAGE
 from tests.product import Running, running
 from tests.upstreams import LLMock, llmock
+
+
+def pytest_configure() -> None:
+    # A slow hash is what passwords need and what a thousand tests do not; running products keep the real one.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
 
 
 @pytest.fixture(scope="session")
@@ -17,5 +25,7 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LLMock]:
 @pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory, upstream: LLMock) -> Iterator[Running]:
     """Its first team is on Basic, as Ada's is. Tests that count everything start a product of their own."""
-    with running(tmp_path_factory.mktemp("product"), upstream.port, MEGADASH_BOOTSTRAP_TIER="Basic") as started:
+    counted = {name: value for name, value in os.environ.items() if name == COVERAGE}
+    place = tmp_path_factory.mktemp("product")
+    with running(place, upstream.port, MEGADASH_BOOTSTRAP_TIER="Basic", **counted) as started:
         yield started

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.product import COVERAGE
 from tests.databases import postgresql_url
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,6 +19,7 @@ READING = [
     "tests/test_api_keys.py",
     "tests/test_pages_overview.py",
     "tests/test_pages_keys.py",
+    "tests/test_time_zones.py",
     # What is refused before the database is asked is the same on both.
     "-k",
     "not 400 and not 401 and not beside_it",
@@ -37,8 +39,7 @@ def postgresql() -> Iterator[str]:
 def test_it_holds_on_postgresql_too(files: list[str], postgresql: str, tmp_path: Path) -> None:
     again = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--reuse-db", *files]
     environment = os.environ | {"DATABASE_URL": postgresql, "MEGADASH_DATA_DIR": str(tmp_path)}
-    if files is not WRITING:
-        # These lines are counted in the run on SQLite; counting them again would only take longer.
-        environment.pop("COVERAGE_PROCESS_CONFIG", None)
+    # Nearly all these lines are counted in the run on SQLite; counting them again would only take longer.
+    environment.pop(COVERAGE, None)
     ended = subprocess.run(again, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False)
     assert ended.returncode == 0, ended.stdout[-6_000:] + ended.stderr[-2_000:]

@@ -270,9 +270,9 @@ def local_day(moment: datetime, zone: str) -> tuple[int, int]:
 
 
 def _zones_of(team_ids: set[int]) -> dict[int, tuple[str, ...]]:
-    """Each team's own zone, and UTC, which the OpenAI-shaped reports need."""
-    named = Team.objects.filter(pk__in=team_ids).values_list("pk", "time_zone")
-    return {team_id: ("UTC",) if zone == "UTC" else ("UTC", zone) for team_id, zone in named}
+    """Each team's own zone, the one it is changing to, and UTC, which the OpenAI-shaped reports need."""
+    named = Team.objects.filter(pk__in=team_ids).values_list("pk", "time_zone", "next_time_zone")
+    return {team_id: tuple(dict.fromkeys(("UTC", *filter(None, zones)))) for team_id, *zones in named}
 
 
 def _add(table: dict[tuple[Any, ...], list[int]], key: tuple[Any, ...], measures: list[int]) -> None:

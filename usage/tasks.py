@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from usage import housekeeping, provider_health
+from usage import housekeeping, provider_health, time_zones
 
 
 @shared_task
@@ -19,3 +19,8 @@ def forget_old_quarters() -> int:
 @shared_task
 def forget_old_minutes() -> int:
     return housekeeping.forget_old_minutes(timezone.now())
+
+
+@shared_task
+def recount_days() -> int:
+    return time_zones.recount_all()
