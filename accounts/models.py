@@ -404,13 +404,19 @@ class AuditEntry(models.Model):
     actor_name = models.CharField(max_length=254)
     action = models.CharField(max_length=64)
     team = models.ForeignKey(Team, on_delete=models.SET_NULL, null=True, related_name="+")
+    # What it was done to: its name at the time, and which row it was, so that a page can lead there while it exists.
     subject = models.CharField(max_length=254)
+    subject_kind = models.CharField(max_length=20, blank=True)
+    subject_id = models.BigIntegerField(null=True)
     details = models.JSONField(default=dict)
     ip_address = models.GenericIPAddressField(null=True)
 
     class Meta:
         ordering = ("-id",)
-        indexes = [models.Index(fields=["team", "-id"], name="audit_team")]
+        indexes = [
+            models.Index(fields=["team", "-id"], name="audit_team"),
+            models.Index(fields=["subject_kind", "subject_id", "-id"], name="audit_subject"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.actor_name}: {self.action} {self.subject}"

@@ -54,7 +54,7 @@ class Application:
         await asyncio.to_thread(directory.load)
         spool = Spool(settings.SPOOL_DIR, durability=settings.DURABILITY)
         upstream = Upstream()
-        self._gateway = Gateway(directory, limiter, spool, upstream)
+        self._gateway = Gateway(directory, limiter, spool, upstream, settings.TRUSTED_PROXIES)
         headroom.register(limiter)
         loops = (directory.follow(), self._gateway.watchman.watch(), _die_with_parent(os.getppid()))
         beside = [asyncio.create_task(loop) for loop in loops]

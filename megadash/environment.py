@@ -3,7 +3,9 @@
 import os
 import secrets
 from collections.abc import Collection
+from email.utils import parseaddr
 from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -37,6 +39,86 @@ def url(name: str, schemes: Collection[str]) -> str:
             f"{name} is {value!r}, but must be a URL that begins with {'://, '.join(schemes)}://."
         )
     return value
+
+
+def origin(name: str) -> str:
+    """`https://host` or `https://host:port`, or "" when not set."""
+    value = url(name, ("http", "https"))
+    try:
+        parts = urlsplit(value)
+        is_plain = value in ("", f"{parts.scheme}://{parts.netloc}") and "@" not in parts.netloc and parts.port != 0
+    except ValueError:
+        is_plain = False
+    if not is_plain:
+        raise ImproperlyConfigured(f"{name} is {value!r}, but must be a host, without a path: https://mega.example.com")
+    return value
+
+
+def email(directory: Path) -> dict[str, object]:
+    """Django's settings of outgoing mail, from MEGADASH_EMAIL_URL."""
+    value = text("MEGADASH_EMAIL_URL", "console:")
+    if value == "console:":
+        return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    if value == "file:":
+        path = str(directory / "mail")
+        return {"EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend", "EMAIL_FILE_PATH": path}
+    try:
+        parts = urlsplit(value)
+        port, query = parts.port, dict(parse_qsl(parts.query, strict_parsing=True) if parts.query else [])
+    except ValueError:
+        parts, port, query = urlsplit(""), None, {}
+    known = parts.scheme in ("smtp", "smtps") and parts.hostname and parts.path in ("", "/") and not parts.fragment
+    if not known or set(query) - {"tls"} or query.get("tls", "0") not in ("0", "1"):
+        # The value itself may hold a password.
+        raise ImproperlyConfigured(
+            "MEGADASH_EMAIL_URL must be console:, file:, smtp://user:password@host:port?tls=1 or smtps://…"
+        )
+    is_ssl, is_tls = parts.scheme == "smtps", query.get("tls") == "1"
+    if is_ssl and is_tls:
+        raise ImproperlyConfigured("MEGADASH_EMAIL_URL: smtps:// is encrypted from the start; leave out tls=1.")
+    return {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": port or (465 if is_ssl else 587 if is_tls else 25),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": is_ssl,
+        "EMAIL_USE_TLS": is_tls,
+    }
+
+
+def email_from(public_url: str) -> str:
+    """`Name <address>` or an address."""
+    host = urlsplit(public_url).hostname or "localhost"
+    value = text("MEGADASH_EMAIL_FROM", f"MegaDash <megadash@{host}>")
+    address = parseaddr(value)[1]
+    local, at, domain = address.rpartition("@")
+    if not (local and at and domain) or "\n" in value or "\r" in value:
+        raise ImproperlyConfigured(f"MEGADASH_EMAIL_FROM is {value!r}, but must be an address: Name <name@example.com>")
+    return value
+
+
+def openid_connect() -> list[dict[str, object]]:
+    """The company's own provider, as allauth takes it; none when MEGADASH_OIDC_ISSUER is not set."""
+    issuer = url("MEGADASH_OIDC_ISSUER", ("http", "https"))
+    given = {name: text(name) for name in ("MEGADASH_OIDC_CLIENT_ID", "MEGADASH_OIDC_CLIENT_SECRET")}
+    for name, value in given.items():
+        if bool(issuer) != bool(value):
+            missing = name if issuer else "MEGADASH_OIDC_ISSUER"
+            raise ImproperlyConfigured(f"{missing} is not set, but the other settings of OpenID Connect are.")
+    if urlsplit(issuer).scheme == "http" and urlsplit(issuer).hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ImproperlyConfigured(f"MEGADASH_OIDC_ISSUER is {issuer!r}, but must begin with https://.")
+    if not issuer:
+        return []
+    return [
+        {
+            "provider_id": "company",
+            "name": text("MEGADASH_OIDC_NAME", "OpenID Connect"),
+            "client_id": given["MEGADASH_OIDC_CLIENT_ID"],
+            "secret": given["MEGADASH_OIDC_CLIENT_SECRET"],
+            "settings": {"server_url": issuer, "oauth_pkce_enabled": True},
+        }
+    ]
 
 
 def data_dir() -> Path:

@@ -43,6 +43,7 @@ TITLES = {
     404: "Not found",
     405: "Method not allowed",
     413: "Too large",
+    429: "Too many attempts",
     500: "Something went wrong on our side",
 }
 
@@ -92,6 +93,13 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     return answer(request, 404)
 
 
+def too_many_requests(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """allauth's throttle asks for it by the name `handler429`."""
+    response = answer(request, 429)
+    response["retry-after"] = "60"
+    return response
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django has logged the exception; nothing of it goes out."""
     return answer(request, 500)
@@ -105,7 +113,7 @@ def answer(request: HttpRequest, status: int) -> HttpResponse:
 
 def _page(request: HttpRequest, status: int) -> str:
     # A page of the site asks the database and the host name; after a 400 or a 500 neither can be relied upon.
-    told = request if status in (403, 404, 405) else None
+    told = request if status in (403, 404, 405, 429) else None
     title = TITLES.get(status, "Error")
     try:
         return render_to_string(f"errors/{status}.html", {"status": status, "title": title}, told)

@@ -3,6 +3,7 @@
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
@@ -15,12 +16,19 @@ DATA_DIR = environment.data_dir()
 BASE_DIR = Path(__file__).resolve().parent.parent
 SECRET_KEY = environment.secret_key(DATA_DIR)
 DEBUG = False
+# Where people reach the pages, when that is not where they are served: behind a proxy that speaks TLS.
+PUBLIC_URL = environment.origin("MEGADASH_PUBLIC_URL")
+IS_HTTPS = PUBLIC_URL.startswith("https://")
+TRUSTED_PROXIES = environment.integer("MEGADASH_TRUSTED_PROXIES", 0, at_least=0, at_most=10)
 ALLOWED_HOSTS = [host.strip() for host in environment.text("MEGADASH_ALLOWED_HOSTS").split(",") if host.strip()] or [
     "localhost",
     "127.0.0.1",
     "[::1]",
     *({HOST} - {"0.0.0.0", "::"}),  # noqa: S104 - compared, not bound
 ]
+if PUBLIC_URL:
+    ALLOWED_HOSTS = [*ALLOWED_HOSTS, str(urlsplit(PUBLIC_URL).hostname)]
+    CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
 # The write path -----------------------------------------------------------------------------------------------------
 GATEWAY_WORKERS = environment.integer("MEGADASH_GATEWAY_WORKERS", 1, at_least=1, at_most=256)
@@ -55,6 +63,10 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
     "csp",
     "django_htmx",
     "rest_framework",
@@ -76,6 +88,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.signing_in.middleware.PeopleMiddleware",
 ]
 
 ROOT_URLCONF = "megadash.urls"
@@ -93,7 +106,12 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "usage.dashboard.frame.context",
             ],
-            "libraries": {"look": "usage.dashboard.look"},
+            "libraries": {
+                "look": "usage.dashboard.look",
+                "people": "usage.dashboard.people.tags",
+                "catalog": "usage.dashboard.catalog.tags",
+                "headroom": "usage.dashboard.headroom.tags",
+            },
         },
     }
 ]
@@ -137,17 +155,66 @@ AUTH_PASSWORD_VALIDATORS = [
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+# Whoever has an account was invited at that address, and changing it needs a click on a link sent to the new one.
 ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_ADAPTER = "accounts.signing_in.InvitationOnlyAdapter"
-ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
-EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_ADAPTER = "accounts.signing_in.adapters.AccountAdapter"
+ACCOUNT_LOGOUT_REDIRECT_URL = "/accounts/login/"
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 900
+# Counted in the memory of the one process that serves the pages; amount/span/whose.
+ACCOUNT_RATE_LIMITS = {
+    "change_password": "5/m/user",
+    "invitation": "30/m/ip",
+    "invite": "100/h/user",
+    "login": "30/m/ip",
+    "login_failed": "10/m/ip,5/5m/key",
+    "manage_email": "10/h/user",
+    "reauthenticate": "10/m/user",
+    "reset_password": "20/m/ip,5/h/key",
+    "reset_password_from_key": "20/m/ip",
+    "signup": "20/m/ip",
+}
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
+MFA_ADAPTER = "accounts.signing_in.adapters.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RATE_LIMITS = {"webauthn_login": "10/m/ip"}
+MFA_TOTP_ISSUER = "MegaDash"
+# One step of 30 seconds to either side: telephones' clocks drift.
+MFA_TOTP_TOLERANCE = 1
+# Browsers allow passkeys on https and on localhost only; the check of the library knows http://localhost too.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+SOCIALACCOUNT_ADAPTER = "accounts.signing_in.adapters.CompanyAdapter"
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": environment.openid_connect()}}
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 10
+USERSESSIONS_ADAPTER = "allauth.usersessions.adapter.DefaultUserSessionsAdapter"
+globals().update(environment.email(DATA_DIR))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = environment.email_from(PUBLIC_URL)
+PASSWORD_RESET_TIMEOUT = 3_600
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = IS_HTTPS
 CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SECURE = IS_HTTPS
+LANGUAGE_COOKIE_SECURE = IS_HTTPS
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+if IS_HTTPS and TRUSTED_PROXIES:
+    # Believed only when a proxy is known to be there: it must set this header, and drop a caller's own.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CSRF_FAILURE_VIEW = "megadash.errors.csrf_failure"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        # Attempts to sign in are counted here: at the default of 300 entries a flood of names would push them out.
+        "OPTIONS": {"MAX_ENTRIES": 200_000},
+    }
+}
 
 # Pages --------------------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
@@ -179,6 +246,13 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 SECURE_REFERRER_POLICY = "same-origin"
+SILENCED_SYSTEM_CHECKS = [
+    # HSTS and the way from http to https belong to the proxy that has the certificate: this process never speaks TLS.
+    "security.W004",
+    "security.W008",
+    # Without an https:// MEGADASH_PUBLIC_URL people come over http, where a cookie for https only would lock them out.
+    *([] if IS_HTTPS else ["security.W012", "security.W016"]),
+]
 X_FRAME_OPTIONS = "DENY"
 
 # REST ---------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Pages about people: a team's members, one's own account, joining by invitation."""
