@@ -57,6 +57,8 @@ class Intent(msgspec.Struct, array_like=True, tag="i", gc=False):
     price_book: str
     streamed: bool
     prompt_tokens: int
+    # Which of the key's secrets was sent; 0 in frames of before keys had several.
+    secret_id: int = 0
 
 
 class Attempt(msgspec.Struct, array_like=True, gc=False):
@@ -109,6 +111,7 @@ class Final(msgspec.Struct, array_like=True, tag="f", gc=False):
     metadata: dict[str, str] = {}
     refusal: dict[str, Any] | None = None
     attempts: list[Attempt] = []
+    secret_id: int = 0
 
 
 class Damage(Exception):
@@ -177,4 +180,5 @@ def interrupted(intent: Intent) -> Final:
         origin="partial",
         tokens=Tokens(input=intent.prompt_tokens),
         error_code="gateway_died",
+        secret_id=intent.secret_id,
     )

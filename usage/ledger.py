@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection, models, transaction
 
-from accounts.models import ApiKey, Team
+from accounts.models import ApiKey, KeySecret, Team
 from usage import catalog, frames, pricing
 from usage.models import (
     MEASURES,
@@ -361,13 +361,16 @@ def _upsert(model: type_, rows: dict[tuple[Any, ...], list[int]]) -> None:
 
 
 def _touch_keys(billed: Sequence[Bill]) -> None:
-    """When each key was last used. Not through save(): the gateway need not hear of it."""
-    latest: dict[int, datetime] = {}
+    """When each key and each secret was last used. Not through save(): the gateway need not hear of it."""
+    keys: dict[int, datetime] = {}
+    key_secrets: dict[int, datetime] = {}
     for item in billed:
-        key_id = item.entry.key_id
-        latest[key_id] = max(latest.get(key_id, EPOCH), item.started_at)
-    for key_id, used_at in sorted(latest.items()):
-        ApiKey.objects.filter(pk=key_id).exclude(last_used_at__gt=used_at).update(last_used_at=used_at)
+        for latest, row_id in ((keys, item.entry.key_id), (key_secrets, item.entry.secret_id)):
+            latest[row_id] = max(latest.get(row_id, EPOCH), item.started_at)
+    for rows, latest in ((ApiKey.objects, keys), (KeySecret.objects, key_secrets)):
+        for row_id, used_at in sorted(latest.items()):
+            if row_id:
+                rows.filter(pk=row_id).exclude(last_used_at__gt=used_at).update(last_used_at=used_at)
 
 
 def _for_sqlite(row: tuple[Any, ...]) -> tuple[Any, ...]:

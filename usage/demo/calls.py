@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from usage.catalog_models import KNOWN
@@ -23,12 +23,24 @@ OUTAGE_PROVIDER = "OpenAI"
 # A provider that failed charged nothing: known zeros, not unknown.
 NOTHING = Tokens(0, 0, 0, 0, 0, 0, 0)
 CATALOGUE = {known.name: known for known in KNOWN}
+# Requests and tokens a minute, and places, of the tiers that have limits.
+LIMITS = {"Basic": (60, 90_000, 10), "Pro": (300, 450_000, 40)}
 FAULTS = (("upstream_500", 500), ("upstream_503", 503), ("upstream_timeout", 504), ("upstream_unreachable", 502))
 
 
 class Ids(NamedTuple):
+    """`secrets`: since when, and its id; each from its time on, and a few calls still send the one before."""
+
     team_id: int
     key_id: int
+    secrets: tuple[tuple[datetime, int], ...] = ()
+
+    def secret_at(self, moment: datetime, share: float) -> int:
+        """`share` is the place of this call among all: the first tenth goes on as it did."""
+        known = [secret_id for since, secret_id in self.secrets if since <= moment]
+        if not known:
+            return 0
+        return known[-2] if len(known) > 1 and share < 0.1 else known[-1]
 
 
 def calls(seed: int, now: datetime, ids: Mapping[tuple[str, str], Ids], days: int = DAYS) -> Iterator[Final]:
@@ -38,7 +50,8 @@ def calls(seed: int, now: datetime, ids: Mapping[tuple[str, str], Ids], days: in
         for group in GROUPS:
             for caller in group.callers:
                 own_seed = f"{seed}/{group.name}/{caller.name}/{days_ago}"
-                made = _Maker(own_seed, now, group, caller, ids[group.name, caller.name])
+                colleagues = [ids[group.name, other.name].key_id for other in group.callers if not other.revoked_after]
+                made = _Maker(own_seed, now, group, caller, ids[group.name, caller.name], colleagues)
                 entries += made.of_day(days_ago, 1 - days_ago / days)
         yield from sorted(entries, key=lambda entry: entry.id)
 
@@ -46,9 +59,11 @@ def calls(seed: int, now: datetime, ids: Mapping[tuple[str, str], Ids], days: in
 class _Maker:
     """The calls of one key on one day."""
 
-    def __init__(self, seed: str, now: datetime, group: Group, caller: Caller, ids: Ids) -> None:
+    def __init__(
+        self, seed: str, now: datetime, group: Group, caller: Caller, ids: Ids, colleagues: Sequence[int]
+    ) -> None:
         self.chosen = random.Random(seed)  # noqa: S311 - invented data, not a secret
-        self.now, self.group, self.caller, self.ids = now, group, caller, ids
+        self.now, self.group, self.caller, self.ids, self.colleagues = now, group, caller, ids, colleagues
         self.zone = ZoneInfo(group.time_zone)
 
     def of_day(self, days_ago: int, share: float) -> list[Final]:
@@ -92,6 +107,7 @@ class _Maker:
             streamed=self.chosen.random() < self.caller.streamed,
             metadata={"feature": self.caller.feature} if self.caller.feature else {},
             sdk_retry_count=int(self.chosen.random() < 0.01),
+            secret_id=self.ids.secret_at(started_at, started_at.microsecond / 1_000_000),
         )
         if self.chosen.random() < self.caller.refused:
             return self._refused(entry)
@@ -100,22 +116,45 @@ class _Maker:
         return self._answered(entry)
 
     def _refused(self, entry: Final) -> Final:
-        limit, asked = (60, 1) if self.group.tier == "Basic" else (300, 1)
         entry.status, entry.outcome, entry.error_code = 429, "refused", "rate_limit_exceeded"
         entry.provider = entry.price_book = entry.upstream_model = ""
         entry.latency_us = self.chosen.randrange(200, 900)
-        wait_ms = self.chosen.randrange(40, 60_000 // limit)
-        entry.refusal = {
-            "scope": "team",
-            "limit_name": "requests",
+        entry.refusal = self._refusal()
+        return entry
+
+    def _refusal(self) -> dict[str, Any]:
+        """As the gateway writes it. Enterprise, which has no limits of its own, is refused by its keys' limits."""
+        requests, tokens, places = LIMITS.get(self.group.tier, LIMITS["Pro"])
+        name, limit = self.chosen.choices(
+            [("requests", requests), ("tokens", tokens), ("concurrent", places)], [3, 5, 1]
+        )[0]
+        asked = self._around(self.caller.prompt_tokens, 0.7) + 4_096 if name == "tokens" else 1
+        left = self.chosen.randrange(min(asked, limit)) if name == "tokens" else 0
+        wait_ms = 1_000 if name == "concurrent" else 1 + (asked - left) * 60_000 // limit
+        scope = "key" if self.group.tier not in LIMITS else "team"
+        filled = [[self.ids.key_id, limit - left]] if scope == "key" else self._filled(limit - left)
+        return {
+            "scope": scope,
+            "limit_name": name,
             "limit": limit,
-            "used": limit,
+            "used": limit - left,
             "asked": asked,
-            "left": 0,
+            "left": left,
             "retry_after_ms": wait_ms,
             "never_fits": False,
+            "filled": filled,
+            "filled_total": limit - left,
         }
-        return entry
+
+    def _filled(self, used: int) -> list[list[int]]:
+        """The team's keys in random parts, the one that was refused first."""
+        others = [key_id for key_id in self.colleagues if key_id != self.ids.key_id][:2]
+        parts, rest = [], used
+        for key_id in (self.ids.key_id, *others):
+            part = round(rest * self.chosen.uniform(0.45, 0.9)) if key_id != (others or [self.ids.key_id])[-1] else rest
+            parts.append([key_id, part])
+            rest -= part
+        return sorted((part for part in parts if part[1]), key=lambda part: -part[1])
 
     def _failed(self, entry: Final) -> Final:
         entry.error_code, entry.status = self.chosen.choice(FAULTS)
@@ -168,6 +207,9 @@ class _Maker:
         spent_us = self._around(700_000, 0.4)
         took_us = entry.latency_us or 0
         entry.requested_model, entry.latency_us = asked, took_us + spent_us
+        if entry.ttft_us is not None:
+            # The caller waited for the failed try too.
+            entry.ttft_us += spent_us
         entry.attempts = [
             Attempt(asked, asked, failed.provider, failed.price_book, 503, "upstream_503", spent_us, tokens=NOTHING),
             Attempt(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 Rhythm = Literal["office", "night", "evening", "always"]
 
@@ -69,6 +70,9 @@ class Caller(NamedTuple):
     feature: str = ""
     # Mallory's: no calls after this share of the span.
     revoked_after: float | None = None
+    # Its own limits, models and networks, by column.
+    narrowed: Mapping[str, Any] = {}
+    is_rotating: bool = False
 
 
 class Group(NamedTuple):
@@ -91,8 +95,11 @@ ADA = Group(
         Caller("notebooks", "office", 210, (Mix("gpt-4-turbo", 5, 0), Mix("gpt-5.4", 3, 4), Mix("gpt-6.1-sol", 0, 6)),
                1_400, 420, 0.85, 0.25, 0.004),
         Caller("evaluation runs", "night", 130, (Mix("gpt-5.4-mini", 6, 5), Mix("claude-sonnet-5", 1, 4)),
-               2_600, 650, 0.0, 0.5, 0.03, "flex"),
-        Caller("paper search", "always", 90, (Mix(EMBEDDING, 1, 1),), 900, 0, 0.0, feature="search"),
+               2_600, 650, 0.0, 0.5, 0.03, "flex", is_rotating=True, narrowed={
+                   "requests_per_minute": 120, "tokens_per_minute": 200_000, "concurrent_requests": 12,
+                   "allowed_models": ["gpt-5.4-mini", "claude-sonnet-5"]}),
+        Caller("paper search", "always", 90, (Mix(EMBEDDING, 1, 1),), 900, 0, 0.0, feature="search", narrowed={
+            "allowed_models": [EMBEDDING], "ip_ranges": ["10.20.0.0/16", "2001:db8:20::/48"]}),
         Caller("old laptop", "office", 45, (Mix("gpt-4o-mini", 1, 1),), 500, 200, 0.5, revoked_after=0.45),
     ),
 )  # fmt: skip

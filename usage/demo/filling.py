@@ -14,11 +14,12 @@ from typing import NamedTuple
 from django.core.management import call_command
 from django.db import transaction
 
-from accounts.models import AdminKey, ApiKey, Membership, Team, Tier, User
-from usage import catalog, first_start, ledger, ports
-from usage.demo.calls import DAYS, Ids, calls
+from accounts.models import AdminKey, AuditEntry, Membership, Team, Tier, User
+from usage import catalog, first_start, ledger, ports, price_acts
+from usage.demo import keys
+from usage.demo.calls import DAYS, calls
 from usage.demo.cast import GROUPS, Group
-from usage.models import Price, PriceVersion, UsageEvent
+from usage.models import UsageEvent
 
 MARKER = "demo"
 ADMIN_EMAIL = "admin@example.com"
@@ -79,7 +80,17 @@ def _people_the_instance(planned: Filled) -> Filled:
     administrator = User.objects.create_superuser(planned.admin_email, planned.password, name="Administrator")
     secrets_of_teams = [_add_team(group, planned.password, now, planned.days) for group in GROUPS]
     _, admin_key = AdminKey.objects.create_with_secret(name="finance", created_by=administrator)
+    _put_audit_in_order()
     return planned._replace(key=secrets_of_teams[0], admin_key=admin_key)
+
+
+def _put_audit_in_order() -> None:
+    """The log is read in the order it was written, and the demo writes its past team by team."""
+    entries = sorted(AuditEntry.objects.all(), key=lambda entry: entry.happened_at)
+    AuditEntry.objects.all().delete()
+    for entry in entries:
+        entry.pk = None
+    AuditEntry.objects.bulk_create(entries)
 
 
 def _add_team(group: Group, password: str, now: datetime, days: int) -> str:
@@ -92,15 +103,8 @@ def _add_team(group: Group, password: str, now: datetime, days: int) -> str:
     for name, email, role in group.people:
         users.append(User.objects.create_user(email, password, name=name, date_joined=founded_at))
         Membership.objects.create(user=users[-1], team=team, role=role, created_at=founded_at)
-    found = []
-    for caller in group.callers:
-        key, secret = ApiKey.objects.create_with_secret(
-            team=team, name=caller.name, created_by=users[0], created_at=founded_at
-        )
-        if caller.revoked_after is not None:
-            key.revoke(now - timedelta(days=days * (1 - caller.revoked_after)))
-        found.append(secret)
-    return found[0]
+    made = [keys.add(team, caller, users, days, now) for caller in group.callers]
+    return made[0]
 
 
 def _change_a_price(now: datetime) -> None:
@@ -108,20 +112,17 @@ def _change_a_price(now: datetime) -> None:
     changed_at = (now - timedelta(days=CHANGED_DAYS_AGO)).replace(hour=0, minute=0, second=0, microsecond=0)
     listed = catalog.price_versions().find("openai", CHANGED_MODEL, "", changed_at)
     assert listed is not None, f"{CHANGED_MODEL} has a list price"
-    version = PriceVersion.objects.create(
-        price_book="openai", model=CHANGED_MODEL, valid_from=changed_at, source="negotiated (demo)"
-    )
-    Price.objects.bulk_create(
-        Price(version=version, token_class=name, above_input_tokens=above, usd_per_million=usd_per_million * CHANGED_TO)
+    prices = {
+        name: [(above, usd_per_million * CHANGED_TO) for above, usd_per_million in steps]
         for name, steps in listed[1].prices.items()
-        for above, usd_per_million in steps
-    )
+    }
+    priced = price_acts.Priced("openai", CHANGED_MODEL)
+    # As if it had been set then: a price is never set for the past.
+    price_acts.set_price(None, priced, prices, changed_at, "negotiated (demo)", changed_at - price_acts.KNOWN_AFTER)
 
 
 def _record(filled: Filled) -> int:
-    keys = ApiKey.objects.values_list("team__name", "name", "team_id", "id")
-    ids = {(team, name): Ids(team_id, key_id) for team, name, team_id, key_id in keys}
-    made = calls(filled.seed, datetime.fromisoformat(filled.filled_at), ids, filled.days)
+    made = calls(filled.seed, datetime.fromisoformat(filled.filled_at), keys.ids(), filled.days)
     prices = catalog.price_versions()
     written = 0
     while some := list(islice(made, ROWS_A_TRANSACTION)):

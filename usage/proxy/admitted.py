@@ -7,12 +7,13 @@ import time
 from usage import frames
 from usage.frames import Attempt, Tokens
 from usage.proxy import replies
-from usage.proxy.directory import Caller, Target
+from usage.proxy.directory import Caller
 from usage.proxy.exchange import Exchange
 from usage.proxy.limits import Hold
 from usage.proxy.replies import NotAReply
 from usage.proxy.spool import Spool
 from usage.proxy.stream import BrokenStream
+from usage.proxy.targets import Target
 from usage.proxy.upstream import Unreachable
 from usage.proxy.wire import Call
 
@@ -61,6 +62,7 @@ class Admitted:
                 price_book=target.price_book,
                 streamed=self.call.streamed,
                 prompt_tokens=self.prompt_tokens,
+                secret_id=self.caller.secret_id,
             )
         )
 
@@ -136,6 +138,7 @@ class Admitted:
                 reported_model=_storable(reported_model, 200),
                 metadata=call.metadata,
                 attempts=self._all_attempts(tokens, origin, status, error_code, latency_us) if self.attempts else [],
+                secret_id=self.caller.secret_id,
             )
         )
         await self._spool.settled()

@@ -10,14 +10,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from accounts.networks import caller_address
 from usage import frames
 from usage.proxy import limits, refusals, replies, tokenizer, wire
 from usage.proxy.admitted import NO_ANSWER, Admitted, NoAnswer, ProviderRefused
-from usage.proxy.directory import Caller, Directory, Target, UnknownKey, UnknownModel
+from usage.proxy.directory import Caller, Directory, UnknownKey, UnknownModel, WrongAddress
 from usage.proxy.exchange import BodyTooLarge, CallerGone, Exchange, Headers, Receive, Scope, Send, Watchman
 from usage.proxy.limits import Hold, Limiter, NoHeadroom
 from usage.proxy.relay import relay_answer, relay_stream
 from usage.proxy.spool import Spool, SpoolFull
+from usage.proxy.targets import Target
 from usage.proxy.upstream import Unreachable, Upstream
 from usage.proxy.wire import Call
 
@@ -26,6 +28,7 @@ logger = logging.getLogger(__name__)
 # Above this the tokenizer's time (200 MB a second) would be felt by other calls on the event loop.
 COUNT_ELSEWHERE_BYTES = 200_000
 CONNECT_RETRIES = 1
+MOST_ADDRESS = 64
 OPENAI_VERSION = (b"openai-version", b"2020-10-01")
 JSON = (b"content-type", b"application/json")
 OPEN_TO_BROWSERS: Headers = [
@@ -44,8 +47,11 @@ PREFLIGHT: Headers = [
 
 
 class Gateway:
-    def __init__(self, directory: Directory, limiter: Limiter, spool: Spool, upstream: Upstream) -> None:
+    def __init__(
+        self, directory: Directory, limiter: Limiter, spool: Spool, upstream: Upstream, trusted_proxies: int = 0
+    ) -> None:
         self.directory, self.limiter, self.spool, self.upstream = directory, limiter, spool, upstream
+        self._trusted_proxies = trusted_proxies
         self.watchman = Watchman()
         # Not the threads that ask the database: with the database hung, a long prompt must still be counted.
         self._counting = ThreadPoolExecutor(1, thread_name_prefix="counting")
@@ -95,9 +101,9 @@ class Gateway:
 
     async def complete(self, exchange: Exchange, read: Callable[[bytes], Call]) -> None:
         """One call, step by step; each step raises what its comment says."""
-        caller = await self._caller(exchange)  # BadCredentials, UnknownKey, DirectoryAway
+        caller = await self._caller(exchange)  # BadCredentials, UnknownKey, DirectoryAway, WrongAddress
         call = await self._call(exchange, caller, read)  # BodyTooLarge, UnsupportedMedia, BadCall
-        targets = self._targets(call)  # UnknownModel
+        targets = self._targets(caller, call)  # UnknownModel, UnpricedModel
         prompt_tokens, answer_tokens = await self._measure(call, caller, targets[0])  # ContextLengthExceeded
         if not self.spool.has_room:
             raise SpoolFull
@@ -113,6 +119,10 @@ class Gateway:
             caller = self.directory.known_caller(secret) or await self.directory.looked_up_caller(secret)
         except UnknownKey:
             raise UnknownKey(secret) from None
+        if caller.networks is not None:
+            address = caller_address(exchange.connected_from, exchange.forwarded_for(), self._trusted_proxies)
+            if address not in caller.networks:
+                raise WrongAddress(address[:MOST_ADDRESS] or "unknown")
         exchange.caller = caller
         return caller
 
@@ -123,11 +133,12 @@ class Gateway:
             await self._refuse(exchange, error, caller)
             raise CallerGone from None
 
-    def _targets(self, call: Call) -> list[Target]:
-        """The model's own routes, then those of its fallbacks. A fallback nobody knows is an error now, not later."""
-        targets = list(self.directory.targets(call.model))
+    def _targets(self, caller: Caller, call: Call) -> list[Target]:
+        """The model's own routes, then those of its fallbacks. A fallback nobody knows, or this key may not use, is an
+        error now, not later."""
+        targets = list(self.directory.targets(call.model, caller))
         for model in call.fallback_models:
-            targets += self.directory.targets(model)
+            targets += self.directory.targets(model, caller)
         wanted = "chat" if call.endpoint == "chat.completions" else "embedding"
         if any(target.kind != wanted for target in targets):
             path = call.endpoint.replace(".", "/")
@@ -180,7 +191,8 @@ class Gateway:
                 sdk_retry_count=exchange.sdk_retry_count,
                 client_request_id=exchange.client_request_id,
                 metadata=call.metadata,
-                refusal=refusals.refusal_details(error),
+                refusal={**refusals.refusal_details(error), **refusals.filled_by(error)},
+                secret_id=caller.secret_id,
             )
         )
 
@@ -254,13 +266,13 @@ class Gateway:
 
     async def _models(self, exchange: Exchange) -> None:
         caller = await self._caller(exchange)
-        await self._answer_json(exchange, caller, self.directory.model_list)
+        await self._answer_json(exchange, caller, self.directory.models_of(caller))
 
     async def _model(self, exchange: Exchange) -> None:
         caller = await self._caller(exchange)
         name = _bare(exchange.path).removeprefix("/models/")
         found = self.directory.model_objects.get(name)
-        if found is None:
+        if found is None or not caller.may_use(name):
             await self._refuse(exchange, UnknownModel(name), caller, name)
         else:
             await self._answer_json(exchange, caller, found)

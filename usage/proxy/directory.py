@@ -8,23 +8,24 @@ seconds. With the database away, what is known stays known.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import threading
 import time
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import msgspec
 from django.db import Error, close_old_connections
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts import secrets
-from accounts.models import ApiKey, Change
-from usage.models import WHOLE_INSTANCE, DayModelBucket, Model, Price, Route
+from accounts.models import Change, KeySecret
+from accounts.networks import Networks
+from usage.models import WHOLE_INSTANCE, DayModelBucket
+from usage.proxy import targets
 from usage.proxy.limits import Limiter, Scope
-from usage.vault import SealBroken
+from usage.proxy.targets import Target
 
 logger = logging.getLogger(__name__)
 
@@ -48,44 +49,39 @@ class DirectoryAway(Exception):
     """The database must be asked and does not answer: not the caller's fault, so never a 401."""
 
 
+class WrongAddress(Exception):
+    """The key may not be used from this address."""
+
+
 class UnknownModel(Exception):
-    """Not in the catalogue, or no enabled route."""
+    """Not in the catalogue, no enabled route, or not a model this key may use."""
+
+
+class UnpricedModel(Exception):
+    """No price is known for its first route, and an administrator wants no calls of unknown cost."""
 
 
 class Caller(msgspec.Struct, gc=False, frozen=True):
-    """Who calls: one live key and all that the hot path needs to know of its team."""
+    """Who calls: one live secret of a key, and all that the hot path needs to know of the key and its team."""
 
     key_id: int
+    secret_id: int
     key_name: str
     team_id: int
     team_name: str
-    # Unix seconds; 0 is never.
+    # Unix seconds, of the key or of the secret, whichever comes first; 0 is never.
     expires_at_s: float
+    # The same objects for all secrets of a key: while it is rotated it has the limits of one.
     scopes: tuple[Scope, ...]
+    # Empty is every model; None is every address.
+    models: frozenset[str]
+    networks: Networks | None
     drains_on_abort: bool
     reserve_output_tokens: int
     base_headers: tuple[tuple[bytes, bytes], ...]
 
-
-class Target(msgspec.Struct, gc=False, frozen=True):
-    """One way to get an answer: a provider and its name for the model."""
-
-    model: str
-    kind: str
-    upstream_model: str
-    provider_id: int
-    provider: str
-    base_url: str
-    authorization: str
-    price_book: str
-    context_length: int | None
-    max_output_tokens: int | None
-    encoding: str
-
-    def without_key(self, body: bytes) -> bytes:
-        """A provider's error may quote the key it was given, which is ours."""
-        key = self.authorization.removeprefix("Bearer ").encode()
-        return body.replace(key, b"[key]") if key else body
+    def may_use(self, model: str) -> bool:
+        return not self.models or model in self.models
 
 
 class Directory:
@@ -93,13 +89,15 @@ class Directory:
         self._limiter, self._pepper = limiter, pepper
         self._digest = secrets.digester(pepper)
         self._callers: dict[str, Caller] = {}
-        self._digest_of_key: dict[int, str] = {}
+        self._digests_of_key: dict[int, set[str]] = {}
         self._targets: dict[str, list[Target]] = {}
+        self._unpriced: frozenset[str] = frozenset()
         self._unknown: dict[str, float] = {}
         self._lookups: dict[str, asyncio.Future[Caller | None]] = {}
         # A look-up that read a key before it was revoked must not put it back after the feed took it away.
         self._callers_lock = threading.Lock()
         self._is_away = False
+        self._prices_change_at: datetime | None = None
         self._seen: dict[int, datetime] = {}
         self._looked_until = datetime.min.replace(tzinfo=UTC)
         self._rebuilt_at = 0.0
@@ -147,12 +145,22 @@ class Directory:
             return []
         return sorted({targets[0].encoding for model, targets in self._targets.items() if model in models})
 
-    def targets(self, model: str) -> list[Target]:
-        """In the order they are tried. Raises UnknownModel."""
+    def targets(self, model: str, caller: Caller) -> list[Target]:
+        """In the order they are tried. Raises UnknownModel and UnpricedModel."""
         targets = self._targets.get(model)
-        if not targets:
+        if not targets or (caller.models and model not in caller.models):
             raise UnknownModel(model)
+        if model in self._unpriced:
+            raise UnpricedModel(model)
         return targets
+
+    def models_of(self, caller: Caller) -> bytes:
+        """The list of models, as this caller may use them."""
+        if not caller.models:
+            return self.model_list
+        objects = self.model_objects
+        listed = [objects[name] for name in sorted(caller.models) if name in objects]
+        return b'{"object": "list", "data": [' + b", ".join(listed) + b"]}"
 
     # Following the database -------------------------------------------------------------------------------------
 
@@ -190,6 +198,8 @@ class Directory:
         fresh = [(kind, row_id) for id_, kind, row_id, _ in changes if id_ not in self._seen]
         if fresh:
             self._apply(fresh)
+        elif self._prices_change_at is not None and timezone.now() >= self._prices_change_at:
+            self._load_targets()
         # Only now: a change that could not be read up must be seen again at the next look.
         self._seen = {id_: changed_at for id_, _, _, changed_at in changes}
         self._looked_until = max([self._looked_until, *self._seen.values()])
@@ -206,12 +216,13 @@ class Directory:
         rows: dict[str, set[int]] = {}
         for kind, row_id in changes:
             rows.setdefault(kind, set()).add(row_id)
-        if rows.keys() & {"model", "route", "provider"}:
-            self._load_targets()
+        # Callers first: a revoked key does not wait for providers' hosts to be looked up.
         if rows.keys() & {"team", "tier"}:
             self._replace_callers(None)
         elif "apikey" in rows:
             self._replace_callers(rows["apikey"])
+        if rows.keys() & {"model", "route", "provider", "priceversion", "instancesettings"}:
+            self._load_targets()
 
     def _replace_callers(self, key_ids: set[int] | None) -> None:
         """Those keys, or all of them. The new dictionary replaces the old in one step: the event loop never waits."""
@@ -219,16 +230,18 @@ class Directory:
             self._replace_callers_locked(key_ids)
 
     def _replace_callers_locked(self, key_ids: set[int] | None) -> None:
-        keys = ApiKey.objects.select_related("team__tier").filter(revoked_at=None, team__archived_at=None)
+        found = _live_secrets()
         if key_ids is not None:
-            keys = keys.filter(pk__in=key_ids)
-        live = {key.digest: self._caller(key) for key in keys.iterator()}
+            found = found.filter(key_id__in=key_ids)
+        live = {secret.digest: self._caller(secret) for secret in found.iterator()}
         if key_ids is None:
             self._callers = live
         else:
-            gone = {self._digest_of_key[key_id] for key_id in key_ids if key_id in self._digest_of_key}
+            gone = {digest for key_id in key_ids for digest in self._digests_of_key.get(key_id, ())}
             self._callers = {digest: caller for digest, caller in self._callers.items() if digest not in gone} | live
-        self._digest_of_key = {caller.key_id: digest for digest, caller in self._callers.items()}
+        self._digests_of_key = {}
+        for digest, caller in self._callers.items():
+            self._digests_of_key.setdefault(caller.key_id, set()).add(digest)
         for digest in live:
             self._unknown.pop(digest, None)
 
@@ -238,35 +251,35 @@ class Directory:
             return self._look_up_locked(digest)
 
     def _look_up_locked(self, digest: str) -> Caller | None:
-        key = (
-            ApiKey.objects.select_related("team__tier")
-            .filter(digest=digest, revoked_at=None, team__archived_at=None)
-            .first()
-        )
-        if key is None or not key.is_live(timezone.now()):
+        secret, now = _live_secrets().filter(digest=digest).first(), timezone.now()
+        if secret is None or not (secret.is_live(now) and secret.key.is_live(now)):
             if len(self._unknown) >= MOST_UNKNOWN:
                 self._unknown.clear()
             self._unknown[digest] = time.monotonic() + UNKNOWN_FOR_S
             return None
-        caller = self._caller(key)
+        caller = self._caller(secret)
         self._callers[digest] = caller
-        self._digest_of_key[caller.key_id] = digest
+        self._digests_of_key.setdefault(caller.key_id, set()).add(digest)
         return caller
 
-    def _caller(self, key: ApiKey) -> Caller:
-        team, tier = key.team, key.team.tier
+    def _caller(self, secret: KeySecret) -> Caller:
+        key, team, tier = secret.key, secret.key.team, secret.key.team.tier
         limits = (tier.requests_per_minute, tier.tokens_per_minute, tier.concurrent_requests)
         scopes = [self._limiter.scope("team", team.pk, *limits)]
         own = (key.requests_per_minute, key.tokens_per_minute, key.concurrent_requests)
-        if any(limit is not None for limit in own):
-            scopes.append(self._limiter.scope("key", key.pk, *own))
+        # Without limits of its own too: it counts what the key takes of the team's.
+        scopes.append(self._limiter.scope("key", key.pk, *own, of_team=team.pk))
+        ends = [at.timestamp() for at in (key.expires_at, secret.expires_at) if at is not None]
         return Caller(
             key_id=key.pk,
+            secret_id=secret.pk,
             key_name=key.name,
             team_id=team.pk,
             team_name=team.name,
-            expires_at_s=key.expires_at.timestamp() if key.expires_at else 0.0,
+            expires_at_s=min(ends, default=0.0),
             scopes=tuple(scopes),
+            models=frozenset(key.allowed_models),
+            networks=Networks(key.ip_ranges) if key.ip_ranges else None,
             drains_on_abort=team.on_abort == "drain",
             reserve_output_tokens=team.reserve_output_tokens,
             base_headers=(
@@ -278,83 +291,13 @@ class Directory:
         )
 
     def _load_targets(self) -> None:
-        targets: dict[str, list[Target]] = {}
-        models: dict[str, Model] = {}
-        routes = Route.objects.select_related("model", "provider").filter(
-            enabled=True, model__enabled=True, provider__enabled=True
-        )
-        for route in routes:
-            try:
-                targets.setdefault(route.model.name, []).append(_target(route))
-            except SealBroken as error:
-                logger.error("%s: %s", route.provider.name, error)
-                continue
-            models[route.model.name] = route.model
-        objects = {name: _model_object(models[name], prices) for name, prices in _present_prices(targets).items()}
-        self._targets = targets
-        self.model_objects = {name: json.dumps(value).encode() for name, value in objects.items()}
-        listed = [objects[name] for name in sorted(objects)]
-        self.model_list = json.dumps({"object": "list", "data": listed}).encode()
+        reading = targets.read(timezone.now())
+        self._targets, self._unpriced = reading.targets, reading.unpriced
+        self.model_list, self.model_objects = reading.model_list, reading.model_objects
+        self._prices_change_at = reading.prices_change_at
 
 
-def _target(route: Route) -> Target:
-    model, provider = route.model, route.provider
-    api_key = provider.api_key
-    return Target(
-        model=model.name,
-        kind=model.kind,
-        upstream_model=route.upstream_model,
-        provider_id=provider.pk,
-        provider=provider.name,
-        base_url=provider.base_url.rstrip("/"),
-        authorization=f"Bearer {api_key}" if api_key else "",
-        price_book=provider.price_book,
-        context_length=model.context_length,
-        max_output_tokens=model.max_output_tokens,
-        encoding=model.encoding,
-    )
-
-
-def _present_prices(targets: dict[str, list[Target]]) -> dict[str, dict[str, str]]:
-    """The standard prices now of each model's first route: USD per million tokens, as strings."""
-    now = timezone.now()
-    rows = (
-        Price.objects.filter(
-            version__service_tier="",
-            above_input_tokens=0,
-            token_class__in=("input", "output"),
-            version__valid_from__lte=now,
-        )
-        .exclude(version__valid_to__lte=now)
-        .order_by("version__valid_from")
-        .values_list("version__price_book", "version__model", "token_class", "usd_per_million")
-    )
-    prices: dict[tuple[str, str], dict[str, str]] = {}
-    for book, model, token_class, usd in rows:
-        prices.setdefault((book, model), {})[token_class] = format(usd.normalize(), "f")
-    return {name: prices.get((tried[0].price_book, tried[0].upstream_model), {}) for name, tried in targets.items()}
-
-
-def _model_object(model: Model, prices: dict[str, str]) -> dict[str, Any]:
-    """OpenAI's fields, and the seed vendor's."""
-    return {
-        "id": model.name,
-        "object": "model",
-        "created": int(model.released_at.timestamp()),
-        "owned_by": model.owned_by,
-        "type": model.kind,
-        "display_name": model.display_name,
-        "capabilities": model.capabilities,
-        "context_length": model.context_length,
-        "max_output_tokens": model.max_output_tokens,
-        "shutdown_date": model.shutdown_date.isoformat() if model.shutdown_date else None,
-        "pricing": {
-            "input_tokens_cost_per_million": _as_number(prices.get("input")),
-            "output_tokens_cost_per_million": _as_number(prices.get("output")),
-            "currency": "USD",
-        },
-    }
-
-
-def _as_number(usd: str | None) -> float | None:
-    return None if usd is None else float(usd)
+def _live_secrets() -> QuerySet[KeySecret]:
+    """Those that have an end in the future or behind them too: whoever asks looks at the clock."""
+    found = KeySecret.objects.select_related("key__team__tier")
+    return found.filter(revoked_at=None, key__revoked_at=None, key__team__archived_at=None)

@@ -84,6 +84,7 @@ class Exchange:
 
     __slots__ = (
         "_gone",
+        "_headers",
         "_is_too_slow",
         "_receive",
         "_send",
@@ -94,6 +95,7 @@ class Exchange:
         "body_bytes",
         "caller",
         "client_request_id",
+        "connected_from",
         "content_encoding",
         "content_type",
         "debug",
@@ -111,6 +113,9 @@ class Exchange:
         self._receive, self._send, self._watchman = receive, send, watchman
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        # The other end of the connection; empty on a Unix socket.
+        client = scope.get("client")
+        self.connected_from: str = client[0] if client else ""
         self.started_ns = time.monotonic_ns()
         self.started_us = time.time_ns() // 1_000
         made = uuid_utils.uuid7()
@@ -123,7 +128,8 @@ class Exchange:
         self._watch: asyncio.Future[None] | None = None
         self._is_too_slow = False
         self._task: asyncio.Task[Any] | None = None
-        self._read_headers(scope["headers"])
+        self._headers = scope["headers"]
+        self._read_headers(self._headers)
 
     def _read_headers(self, headers: Any) -> None:
         self.authorizations: list[bytes] = []
@@ -146,6 +152,11 @@ class Exchange:
                 self.client_request_id = value.decode("ascii", "replace")[:MOST_HEADER_TEXT].replace("\0", "")
             elif name == b"x-debug":
                 self.debug = value.lower() in (b"true", b"1")
+
+    def forwarded_for(self) -> str:
+        """Asked by few calls, so not among the headers that are read for all."""
+        told = [value.decode("latin-1") for name, value in self._headers if name == b"x-forwarded-for"]
+        return ",".join(told)
 
     def bearer(self) -> str:
         """The one bearer key. Raises BadCredentials."""

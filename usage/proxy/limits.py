@@ -18,9 +18,19 @@ WINDOW_NS = 60_000_000_000
 CONCURRENCY_RETRY_NS = 1_000_000_000
 PACE_SLOT_NS = 5_000_000_000
 PACE_SLOTS = 12
+# Who filled a window is told of so many keys, and looked up no more often than this.
+MOST_FILLED_BY = 3
+FILLED_FOR_NS = 1_000_000_000
 
 ScopeKind = Literal["team", "key"]
 Clock = Callable[[], int]
+
+
+class Filled(NamedTuple):
+    """What the last minute of a limit went to: the keys that took most, as (id, amount), and the sum of all keys."""
+
+    keys: tuple[tuple[int, int], ...]
+    total: int
 
 
 class NoHeadroom(Exception):
@@ -32,6 +42,8 @@ class NoHeadroom(Exception):
         super().__init__(limit_name)
         self.scope, self.limit_name, self.limit = scope, limit_name, limit
         self.used, self.asked, self.wait_ns, self.never_fits = used, asked, wait_ns, never_fits
+        # Which keys filled the window: set by the limiter, which knows them.
+        self.filled: Filled = Filled((), 0)
 
     @property
     def wait_ms(self) -> int:
@@ -162,6 +174,14 @@ class Scope:
             owed = used - reserved
             self.tokens.take(max(0, owed) if has_drained else owed, now_ns)
 
+    def taken(self, name: LimitName, now_ns: int) -> int:
+        """In the last minute; of tokens also what calls in flight hold, of places only those."""
+        if name == "concurrent":
+            return self.in_flight
+        if name == "requests":
+            return round(self.pace_requests.a_second(now_ns) * 60)
+        return round(self.pace_tokens.a_second(now_ns) * 60) + self.reserved_tokens
+
     def gauges(self, now_ns: int) -> list[Gauge]:
         """The key scope tells only limits of its own; the team scope tells all three, unlimited ones too."""
         gauges = []
@@ -202,13 +222,24 @@ class Limiter:
     def __init__(self, clock_ns: Clock) -> None:
         self._clock_ns = clock_ns
         self._scopes: dict[tuple[ScopeKind, int], Scope] = {}
+        self._keys_of: dict[int, dict[int, Scope]] = {}
+        self._filled: dict[tuple[int, LimitName], tuple[int, Filled]] = {}
 
     def scope(
-        self, kind: ScopeKind, id_: int, requests: int | None, tokens: int | None, concurrent: int | None
+        self,
+        kind: ScopeKind,
+        id_: int,
+        requests: int | None,
+        tokens: int | None,
+        concurrent: int | None,
+        of_team: int | None = None,
     ) -> Scope:
-        """The one scope object of this team or key, with these limits from now on."""
+        """The one scope object of this team or key, with these limits from now on. A key says whose it is: then a
+        refusal of its team can say what each key took."""
         scope = self._scopes.setdefault((kind, id_), Scope(kind, id_))
         scope.set_limits(requests, tokens, concurrent, self._clock_ns())
+        if of_team is not None:
+            self._keys_of.setdefault(of_team, {})[id_] = scope
         return scope
 
     def reserve(self, scopes: tuple[Scope, ...], tokens: int, now_ns: int) -> Hold:
@@ -219,6 +250,7 @@ class Limiter:
             if refusal is not None and (tightest is None or _tightness(refusal) > _tightness(tightest)):
                 tightest = refusal
         if tightest is not None:
+            tightest.filled = self._filled_by(tightest.scope, tightest.limit_name, now_ns)
             raise tightest
         for scope in scopes:
             scope.take(tokens, now_ns)
@@ -229,6 +261,21 @@ class Limiter:
 
     def key_gauges(self, key_id: int) -> list[Gauge]:
         return self._gauges("key", key_id)
+
+    def _filled_by(self, scope: Scope, name: LimitName, now_ns: int) -> Filled:
+        """Looked up once a second: a team that is refused a thousand times in one has the same answer each time."""
+        if scope.kind == "key":
+            taken = scope.taken(name, now_ns)
+            return Filled(((scope.id, taken),), taken)
+        at_ns, filled = self._filled.get((scope.id, name), (-FILLED_FOR_NS, Filled((), 0)))
+        if now_ns - at_ns >= FILLED_FOR_NS:
+            # A copy: the directory's thread may add a key meanwhile.
+            keys = list(self._keys_of.get(scope.id, {}).values())
+            taken_by = sorted(((key.taken(name, now_ns), key.id) for key in keys), reverse=True)
+            leaders = tuple((id_, taken) for taken, id_ in taken_by[:MOST_FILLED_BY] if taken)
+            filled = Filled(leaders, sum(taken for taken, _id in taken_by))
+            self._filled[scope.id, name] = now_ns, filled
+        return filled
 
     def _gauges(self, kind: ScopeKind, id_: int) -> list[Gauge]:
         scope = self._scopes.get((kind, id_))

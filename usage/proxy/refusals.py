@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from usage.proxy.admitted import ProviderRefused
-from usage.proxy.directory import DirectoryAway, UnknownKey, UnknownModel
+from usage.proxy.directory import DirectoryAway, UnknownKey, UnknownModel, UnpricedModel, WrongAddress
 from usage.proxy.exchange import BadCredentials, BodyTooLarge, BodyTooSlow, UnsupportedMedia
 from usage.proxy.limits import NoHeadroom
 from usage.proxy.replies import NotAReply
@@ -21,6 +21,7 @@ MISSING_KEY = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth "
     "(i.e. Authorization: Bearer YOUR_KEY)."
 )
+ASK = "An administrator can set its price or allow such calls."
 SERVER_ERROR = "The server had an error while processing your request. Sorry about that!"
 UNITS = {"requests": "requests per min (RPM)", "tokens": "tokens per min (TPM)", "concurrent": "concurrent requests"}
 
@@ -53,6 +54,7 @@ class WrongMethod(Exception):
 EXPECTED = (
     BadCredentials, UnknownKey, DirectoryAway, BodyTooLarge, BodyTooSlow, UnsupportedMedia, BadCall, UnknownModel,
     ContextLengthExceeded, NoHeadroom, SpoolFull, Unreachable, ProviderRefused, NotAReply, BrokenStream, WrongMethod,
+    WrongAddress, UnpricedModel,
 )  # fmt: skip
 
 
@@ -65,6 +67,9 @@ def tell(error: Exception, *, method: str, path: str, model: str = "", organizat
             return _wrong_key(error.given)
         case UnknownKey():
             return _wrong_key(str(error))
+        case WrongAddress():
+            message = f"Your request's IP address, {error}, is not on the list of addresses that may use this API key."
+            return Told(401, message, INVALID, "ip_not_authorized", debug={"checked": "address", "address": str(error)})
         case DirectoryAway():
             return _overloaded(
                 "Keys cannot be checked at the moment. Please try again.", {"checked": "key", "database": "away"}
@@ -88,6 +93,10 @@ def tell(error: Exception, *, method: str, path: str, model: str = "", organizat
         case UnknownModel():
             message = f"The model `{model}` does not exist or you do not have access to it."
             return Told(404, message, INVALID, "model_not_found", "model", debug={"checked": "model", "model": model})
+        case UnpricedModel():
+            message = f"The model `{error}` has no price here yet, and calls of unknown cost are not allowed. {ASK}"
+            debug = {"checked": "price", "model": str(error)}
+            return Told(400, message, INVALID, "model_unpriced", "model", debug=debug)
         case ContextLengthExceeded():
             return _too_long(error)
         case NoHeadroom():
@@ -121,6 +130,11 @@ def redacted(secret: str) -> str:
     """As OpenAI shows a wrong key: never more than its beginning and its last four characters."""
     visible = "".join(character if character.isprintable() and character != '"' else "?" for character in secret)
     return f"{visible[:3]}...****{visible[-4:]}" if len(visible) > 12 else "****"
+
+
+def filled_by(error: NoHeadroom) -> dict[str, Any]:
+    """Which keys filled the window: for the event, and not for the caller, whose key may be another's colleague."""
+    return {"filled": [list(key) for key in error.filled.keys], "filled_total": error.filled.total}
 
 
 def refusal_details(error: NoHeadroom) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from usage.frames import Tokens
 from usage.proxy import refusals, replies, wire
 from usage.proxy.admitted import Admitted, ProviderRefused
-from usage.proxy.directory import Caller, Target
+from usage.proxy.directory import Caller
 from usage.proxy.exchange import Headers
 from usage.proxy.replies import NotAReply
 from usage.proxy.stream import DONE, BrokenStream, StreamReader, error_frame
+from usage.proxy.targets import Target
 from usage.proxy.upstream import Unreachable, Upstream, UpstreamStream
 
 RateHeaders = Callable[[Caller], Headers]

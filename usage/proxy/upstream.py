@@ -14,7 +14,7 @@ from pyreqwest.exceptions import ConnectError, ConnectTimeoutError, PyreqwestErr
 from pyreqwest.request import RequestBuilder, StreamRequest
 from pyreqwest.response import Response
 
-from usage.proxy.directory import Target
+from usage.proxy.targets import Target
 
 CONNECT_TIMEOUT_S = 5
 # A whole answer of a reasoning model may take minutes before its first byte; a stream that is silent this long is
