@@ -1,117 +1,141 @@
-/* Draws the figures that the server makes with Plotly. The server names colours; their values are the theme's. */
+/* Draws the figures that the server makes with Plotly. The server names colours; their values are the theme's.
+
+   A figure's buckets stand at dates (x is text) or are numbered (x counts from 0, `meta.ticks` says what stands below).
+   chart_card.js adds what a pointer or the keyboard does; it finds the drawn figures in `megadashCharts`. */
 (() => {
   "use strict";
   const NARROW_PX = 768;
-  const OPTIONS = { displayModeBar: false, responsive: true, doubleClick: false, scrollZoom: false };
+  const OPTIONS = { displayModeBar: false, responsive: true, doubleClick: false, scrollZoom: false, staticPlot: false };
+  const TICK_PX = 64;
+  // How much of a colour is left in the shades of its subgroups.
+  const SHADES = [1, 0.68, 0.44, 0.26];
   const theme = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const faded = (hex, alpha) => hex + Math.round(alpha * 255).toString(16).padStart(2, "0");
   const drawn = new WeakMap();
+  const isChinese = () => document.documentElement.lang.startsWith("zh");
+  const isNumbered = (figure) => Boolean(figure.layout.meta.ticks);
+  const isRunning = (figure) => figure.layout.meta.running ?? true;
 
-  /* The last bar is still growing: outlined in its colour, filled with little of it. */
-  function bar(trace) {
-    const colour = theme(trace.meta.colour);
-    const last = trace.x.length - 1;
-    const by = (finished, growing) => trace.x.map((_, at) => (at === last ? growing : finished));
-    return { ...trace, marker: { color: by(colour, faded(colour, 0.16)), line: { width: by(0.75, 1), color: by(theme("bg"), colour) } } };
+  function channels(hex) {
+    const full = hex.length === 4 ? hex.replace(/[^#]/g, "$&$&") : hex;
+    return [1, 3, 5].map((at) => parseInt(full.slice(at, at + 2), 16));
   }
 
-  function layout(figure) {
-    const { meta, xaxis, yaxis } = figure.layout;
-    const narrow = innerWidth < NARROW_PX;
+  /* Opaque, so that no grid line shines through. */
+  function colourOf({ colour, shade = 0 }) {
+    const [full, ground, share] = [channels(theme(colour)), channels(theme("bg")), SHADES[shade] ?? 1];
+    return `#${full.map((value, at) => Math.round(value * share + ground[at] * (1 - share)).toString(16).padStart(2, "0")).join("")}`;
+  }
+
+  /* The last bar is still growing: outlined in its colour, filled with little of it. */
+  function bar(trace, figure) {
+    const colour = colourOf(trace.meta);
+    const last = isRunning(figure) ? trace.x.length - 1 : -1;
+    const edge = trace.x.length > 120 ? 0 : 0.75;
+    const by = (finished, growing) => trace.x.map((_, at) => (at === last ? growing : finished));
+    return { ...trace, marker: { color: by(colour, faded(colour, 0.16)), line: { width: by(edge, 1), color: by(theme("bg"), colour) } } };
+  }
+
+  function line(trace) {
+    if (trace.meta.before) return { ...trace, line: { ...trace.line, color: theme("ink"), width: 1.25, dash: "1.5px,2.5px" } };
+    const colour = colourOf(trace.meta);
+    if (trace.meta.area) return { ...trace, line: { color: colour, width: 0.75 }, fillcolor: faded(colour, 0.82) };
+    return { ...trace, line: { color: colour, width: 1.75 }, marker: { color: colour, size: trace.x.length > 60 ? 3 : 5 } };
+  }
+
+  const styled = (figure) => figure.data.map((trace) => (trace.type === "scatter" ? line(trace) : bar(trace, figure)));
+
+  /* What still runs is veiled in areas and lines, which have no outline to show it by. */
+  function veil(figure) {
     const x = figure.data[0]?.x ?? [];
+    if (!isNumbered(figure) || !isRunning(figure) || x.length < 2 || figure.data[0].type === "bar") return [];
+    return [{ type: "rect", xref: "x", x0: x.length - 2, x1: x.length - 0.5, yref: "paper", y0: 0, y1: 1, line: { width: 0 },
+      fillcolor: faded(theme("bg"), 0.55), layer: "above" }];
+  }
+
+  /* A dotted line where a bucket saw a change; what changed stands in the card, on its flag and in the list below. */
+  function marks(figure) {
+    return (figure.layout.meta.marks ?? []).map(({ at }) => ({ type: "line", x0: at - 0.5, x1: at - 0.5, yref: "paper", y0: 0, y1: 1.02,
+      line: { color: theme("ink-3"), width: 1, dash: "2px,2px" }, layer: "above" }));
+  }
+
+  function xaxis(figure, box, narrow) {
+    const { meta, xaxis: given } = figure.layout;
+    const x = figure.data[0]?.x ?? [];
+    const common = { ...given, linecolor: theme("line-2"), ticks: "" };
+    if (isNumbered(figure)) {
+      const step = Math.ceil(meta.ticks.length / Math.max(2, Math.floor(box.clientWidth / TICK_PX)));
+      const shown = meta.ticks.filter((_, at) => at % step === 0);
+      return { ...common, tickvals: shown.map(([at]) => at), ticktext: shown.map(([, text]) => text), range: [-0.5, x.length - 0.5] };
+    }
     // Plotly reads wall-clock strings as if they were UTC; so do we.
     const at = (text) => Date.parse(text.length > 10 ? `${text}Z` : text);
-    const day = document.documentElement.lang.startsWith("zh") ? "%-m月%-d日" : "%-d %b";
+    return { ...common, tickformat: meta.byHour ? "%H:%M" : isChinese() ? "%-m月%-d日" : "%-d %b", nticks: narrow ? 4 : 9,
+      range: x.length ? [at(x[0]) - meta.halfBar, at(x.at(-1)) + meta.halfBar] : undefined };
+  }
+
+  const isMoney = ({ unit, money }) => money ?? unit === "money";
+  function yaxis(figure) {
+    const { meta, yaxis: given } = figure.layout;
+    const axis = { ...given, gridcolor: theme("line"), gridwidth: 1, tickfont: { size: 12 } };
+    if (isMoney(meta)) return { ...axis, tickprefix: "$", tickformat: axisMoney(figure) };
+    if (meta.unit === "share") return { ...axis, ticksuffix: "%", tickformat: ",~r" };
+    if (meta.unit === "duration") return { ...axis, ticksuffix: " s", tickformat: ",~r" };
+    return { ...axis, tickformat: ",~s" };
+  }
+  const stacks = (trace) => trace.type === "bar" || trace.meta.area;
+  function top(figure) {
+    const { x = [] } = figure.data[0] ?? {};
+    const stacked = figure.data.filter(stacks);
+    const single = figure.data.filter((trace) => !stacks(trace)).flatMap((trace) => trace.y);
+    return Math.max(0, ...single, ...x.map((_, at) => stacked.reduce((sum, trace) => sum + trace.y[at], 0)));
+  }
+  const axisMoney = (figure) => (top(figure) >= 5 ? ",~s" : top(figure) >= 0.05 ? ",.3~f" : ",.9~f");
+
+  function layout(figure, box) {
+    const { meta } = figure.layout;
+    const narrow = innerWidth < NARROW_PX;
     return {
       ...figure.layout,
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: theme("ink-3") },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       margin: { l: narrow ? 44 : 52, r: 8, t: 22, b: 26 },
-      dragmode: false, hoverdistance: -1,
-      xaxis: { ...xaxis, tickformat: meta.byHour ? "%H:%M" : day, nticks: narrow ? 4 : 9, linecolor: theme("line-2"), ticks: "",
-        range: x.length ? [at(x[0]) - meta.halfBar, at(x.at(-1)) + meta.halfBar] : undefined },
-      yaxis: { ...yaxis, gridcolor: theme("line"), gridwidth: 1, tickformat: meta.money ? axisMoney(figure) : ",~s", tickfont: { size: 12 } },
-      annotations: [{ x: 1, xref: "paper", y: 1.02, yref: "paper", xanchor: "right", yanchor: "bottom", text: meta.soFar, showarrow: false,
-        font: { size: 11, color: theme("ink-2") } }],
+      dragmode: false, hovermode: false,
+      xaxis: xaxis(figure, box, narrow),
+      yaxis: yaxis(figure),
+      shapes: [...veil(figure), ...marks(figure)],
+      annotations: isRunning(figure) ? [{ x: 1, xref: "paper", y: 1.02, yref: "paper", xanchor: "right", yanchor: "bottom", text: meta.soFar, showarrow: false,
+        font: { size: 11, color: theme("ink-2") } }] : [],
     };
-  }
-
-  const top = (figure) => Math.max(0, ...(figure.data[0]?.x ?? []).map((_, at) => figure.data.reduce((sum, trace) => sum + trace.y[at], 0)));
-  const axisMoney = (figure) => (top(figure) >= 5 ? ",~s" : top(figure) >= 0.05 ? ",.3~f" : ",.9~f");
-
-  /* Three significant digits below a dollar, as everywhere. */
-  function amount(value, isMoney) {
-    if (!isMoney) return value.toLocaleString("en-US");
-    if (value === 0) return "$0";
-    const digits = value >= 1 ? { minimumFractionDigits: 2, maximumFractionDigits: 2 } : { maximumSignificantDigits: 3, minimumSignificantDigits: 2 };
-    return `$${value.toLocaleString("en-US", digits)}`;
-  }
-
-  function moment(text, byHour) {
-    const parts = byHour ? { weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" } : { weekday: "short", day: "numeric", month: "short", year: "numeric" };
-    const language = document.documentElement.lang.startsWith("zh") ? "zh-CN" : "en-GB";
-    return new Intl.DateTimeFormat(language, { timeZone: "UTC", ...parts }).format(new Date(byHour ? `${text}Z` : text));
-  }
-
-  function element(tag, className, text) {
-    const made = document.createElement(tag);
-    made.className = className;
-    if (text !== undefined) made.textContent = text;
-    return made;
-  }
-
-  function line(className, name, value, swatch) {
-    const row = element("div", className);
-    if (swatch) row.append(element("i", `swatch ${swatch}`));
-    row.append(element("span", "", name), element("b", "", value));
-    return row;
-  }
-
-  /* Our own card: Plotly's puts style attributes into its text, which the Content-Security-Policy forbids. */
-  function card(box, figure, at) {
-    const { money, byHour, soFar } = figure.layout.meta;
-    const tip = box.querySelector(".tip") || box.appendChild(element("div", "tip"));
-    const rule = box.querySelector(".tip-rule") || box.appendChild(element("div", "tip-rule"));
-    const { x } = figure.data[0];
-    const used = figure.data.filter((trace) => trace.y[at]).reverse();
-    const total = used.reduce((sum, trace) => sum + trace.y[at], 0);
-    const when = moment(x[at], byHour) + (at === x.length - 1 ? `, ${soFar}` : "");
-    tip.replaceChildren(line("tip-head", when, amount(total, money)),
-      ...used.map((trace) => line("tip-row", trace.name, amount(trace.y[at], money), trace.meta.colour)));
-    const { xaxis, _size: size } = box._fullLayout;
-    const left = size.l + xaxis.d2p(x[at]);
-    const right = left + 18 + tip.offsetWidth;
-    tip.style.left = `${Math.max(0, right > box.clientWidth ? left - 18 - tip.offsetWidth : left + 18)}px`;
-    tip.style.top = `${size.t}px`;
-    rule.style.left = `${left}px`;
-    rule.style.top = `${size.t}px`;
-    rule.style.height = `${size.h}px`;
-    box.classList.add("is-hovered");
   }
 
   function draw(box) {
     const figure = drawn.get(box);
-    if (!figure || !box.isConnected) return;
+    if (!figure || !box.isConnected || !window.Plotly) return;
     const isFirst = !box.classList.contains("is-drawn");
     if (isFirst) box.replaceChildren();
     box.classList.add("is-drawn");
-    window.Plotly.react(box, figure.data.map(bar), layout(figure), OPTIONS);
-    if (isFirst) {
-      box.on("plotly_hover", (event) => card(box, drawn.get(box), event.points[0].pointIndex));
-      box.on("plotly_unhover", () => box.classList.remove("is-hovered"));
-    }
+    window.Plotly.react(box, styled(figure), layout(figure, box), OPTIONS);
+    box.dispatchEvent(new CustomEvent("chart-drawn", { bubbles: true }));
   }
 
   async function load(box) {
+    const within = box.dataset.figureIn && document.getElementById(box.dataset.figureIn);
+    if (within) {
+      drawn.set(box, JSON.parse(within.textContent));
+      draw(box);
+      return;
+    }
     const answer = await fetch(box.dataset.figure, { headers: { Accept: "application/json" } });
     if (!answer.ok || answer.redirected) return;
     drawn.set(box, await answer.json());
     draw(box);
   }
 
-  const boxes = (within = document) => [...within.querySelectorAll("[data-figure]")];
+  window.megadashCharts = { figureOf: (box) => drawn.get(box), isChinese, isMoney, isRunning, stacks };
+  const boxes = (within = document) => [...within.querySelectorAll("[data-figure], [data-figure-in]")];
   document.addEventListener("DOMContentLoaded", () => boxes().forEach(load));
-  document.addEventListener("htmx:afterSettle", (event) => boxes(event.detail.elt).filter((box) => !drawn.has(box)).forEach(load));
-  document.addEventListener("usage-changed", () => boxes().forEach(load));
+  document.addEventListener("htmx:afterSettle", () => boxes().filter((box) => !drawn.has(box)).forEach(load));
+  document.addEventListener("usage-changed", () => boxes().filter((box) => box.dataset.figure).forEach(load));
   addEventListener("theme-changed", () => boxes().forEach(draw));
 })();

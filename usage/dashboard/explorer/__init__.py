@@ -1,0 +1,1 @@
+"""The spend explorer's page: its address, chart, table, causes, files and saved views."""

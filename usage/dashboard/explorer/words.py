@@ -1,0 +1,171 @@
+"""The explorer's choices in the reader's language."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+from django.utils.formats import date_format
+from django.utils.translation import gettext, pgettext
+
+from usage.dashboard import formats
+from usage.dashboard.explorer.address import Preset, Span
+from usage.reports.explorer.answer import Value
+from usage.reports.explorer.question import Compare, Dimension, Grain, Metric, WhyNot
+
+
+def metric_name(metric: Metric) -> str:
+    return {
+        Metric.COST: gettext("Cost"),
+        Metric.COST_PER_REQUEST: gettext("Cost per request"),
+        Metric.TOKENS: gettext("Tokens, all"),
+        Metric.TOKENS_INPUT: gettext("Tokens, input"),
+        Metric.TOKENS_CACHED: gettext("Tokens, cached input"),
+        Metric.TOKENS_CACHE_WRITE: gettext("Tokens, cache write"),
+        Metric.TOKENS_AUDIO_INPUT: gettext("Tokens, audio input"),
+        Metric.TOKENS_OUTPUT: gettext("Tokens, output"),
+        Metric.TOKENS_REASONING: gettext("Tokens, reasoning"),
+        Metric.TOKENS_AUDIO_OUTPUT: gettext("Tokens, audio output"),
+        Metric.CACHE_RATE: gettext("Cache rate"),
+        Metric.REQUESTS: gettext("Requests"),
+        Metric.ERRORS: gettext("Errors"),
+        Metric.ERROR_RATE: gettext("Error rate"),
+        Metric.REFUSED: gettext("Refused requests"),
+        Metric.LATENCY_P50: gettext("Latency p50"),
+        Metric.LATENCY_P95: gettext("Latency p95"),
+        Metric.LATENCY_MEAN: gettext("Latency, mean"),
+        Metric.TTFT_P50: gettext("First token p50"),
+        Metric.TTFT_P95: gettext("First token p95"),
+        Metric.TTFT_MEAN: gettext("First token, mean"),
+    }[metric]
+
+
+def metric_groups() -> list[tuple[str, list[tuple[str, str]]]]:
+    """As a menu lists them: (heading, [(value, name)])."""
+    groups = (
+        (gettext("Money"), (Metric.COST, Metric.COST_PER_REQUEST)),
+        (gettext("Tokens"), (*(each for each in Metric if each.startswith("tokens")), Metric.CACHE_RATE)),
+        (gettext("Requests"), (Metric.REQUESTS, Metric.ERRORS, Metric.ERROR_RATE, Metric.REFUSED)),
+        (pgettext("explorer", "Waiting"), tuple(each for each in Metric if each.startswith(("latency", "ttft")))),
+    )
+    return [(heading, [(each.value, metric_name(each)) for each in metrics]) for heading, metrics in groups]
+
+
+def dimension_name(dimension: Dimension) -> str:
+    return {
+        Dimension.MODEL: gettext("Model"),
+        Dimension.KEY: gettext("Key"),
+        Dimension.MEMBER: gettext("Member"),
+        Dimension.TEAM: gettext("Team"),
+        Dimension.PROVIDER: gettext("Provider"),
+        Dimension.TAG: gettext("Tag"),
+    }[dimension]
+
+
+def grain_name(grain: Grain) -> str:
+    return {
+        Grain.HOUR: gettext("Hour"),
+        Grain.DAY: gettext("Day"),
+        Grain.WEEK: gettext("Week"),
+        Grain.MONTH: gettext("Month"),
+    }[grain]
+
+
+def per_grain(grain: Grain) -> str:
+    return {
+        Grain.HOUR: gettext("per hour"),
+        Grain.DAY: gettext("per day"),
+        Grain.WEEK: gettext("per week"),
+        Grain.MONTH: gettext("per month"),
+    }[grain]
+
+
+def compare_name(compare: Compare) -> str:
+    return {
+        Compare.NONE: pgettext("explorer", "Nothing"),
+        Compare.BEFORE: gettext("The time before"),
+        Compare.YEAR: gettext("A year before"),
+    }[compare]
+
+
+def preset_name(preset: Preset) -> str:
+    return {
+        Preset.DAY: gettext("Yesterday and today"),
+        Preset.WEEK: gettext("Last 7 days"),
+        Preset.MONTH: gettext("Last 30 days"),
+        Preset.QUARTER: gettext("Last 90 days"),
+        Preset.YEAR: gettext("Last 12 months"),
+        Preset.THIS_MONTH: gettext("This month"),
+        Preset.LAST_MONTH: gettext("Last month"),
+        Preset.THIS_YEAR: gettext("This year"),
+    }[preset]
+
+
+def span_name(span: Span) -> str:
+    return preset_name(span) if isinstance(span, Preset) else days_name(span.first, span.last)
+
+
+def days_name(first: date, last: date) -> str:
+    """`21 Oct – 19 Nov 2026`, `19 Nov 2026`; the year twice where there are two."""
+    if first == last:
+        return _full(last)
+    if first.year != last.year:
+        return f"{_full(first)} – {_full(last)}"
+    start = date_format(first, pgettext("first day of a span", "j M"))
+    return f"{start} – {date_format(last, pgettext('last day of a span', 'j M Y'))}"
+
+
+def value_name(dimension: Dimension | None, value: Value | None) -> str:
+    """What a row or a chip calls it. Nothing is said in words: untagged, without a key."""
+    if value is None:
+        return ""
+    return value.name or nothing_name(dimension)
+
+
+def nothing_name(dimension: Dimension | None) -> str:
+    if dimension is Dimension.TAG:
+        return gettext("untagged")
+    if dimension is Dimension.PROVIDER:
+        return gettext("not sent on")
+    if dimension is Dimension.MEMBER:
+        return gettext("nobody")
+    return gettext("none")
+
+
+def why_not_text(reason: WhyNot) -> str:
+    return {
+        WhyNot.KEY_AND_MODEL: gettext(
+            "Percentiles are kept by key and by model, not by both at once. The mean is kept for every combination."
+        ),
+        WhyNot.PERCENTILE_BY_HOUR: gettext("Percentiles are kept by day."),
+        WhyNot.TOO_LONG_FOR_HOURS: gettext("Hours are shown for spans of up to 31 days."),
+        WhyNot.TOO_OLD_FOR_HOURS: gettext("Hours are kept for 90 days."),
+        WhyNot.TOO_LONG: gettext("This span is too long: three years at most."),
+        WhyNot.TEAM_IN_TEAM: gettext("Teams are compared on the whole instance."),
+    }.get(reason, gettext("This question has no answer."))
+
+
+# Moments of the time axis ---------------------------------------------------------------------------------------------
+
+
+def bucket_name(start: datetime, grain: Grain) -> str:
+    """In full, as the card over the chart says it."""
+    if grain is Grain.HOUR:
+        return f"{date_format(start, pgettext('date format', 'D j M'))}, {start:%H:%M}"
+    if grain is Grain.WEEK:
+        return days_name(start.date(), start.date() + timedelta(days=6))
+    if grain is Grain.MONTH:
+        return date_format(start, pgettext("date format", "F Y"))
+    return date_format(start, pgettext("date format", "D j M Y"))
+
+
+def bucket_short(start: datetime, grain: Grain, names_day: bool = False) -> str:
+    """Below the axis."""
+    if grain is Grain.HOUR and not names_day:
+        return f"{start:%H:%M}"
+    if grain is Grain.MONTH:
+        return date_format(start, pgettext("date format", "M Y"))
+    return formats.day(start)
+
+
+def _full(day: date) -> str:
+    return date_format(day, pgettext("date format", "j M Y"))

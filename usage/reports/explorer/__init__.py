@@ -1,0 +1,1 @@
+"""The spend explorer: any metric by any dimension over any time, from buckets, and why the cost changed."""
