@@ -11,13 +11,25 @@ from datetime import UTC, datetime, time
 from decimal import Decimal
 
 from django.db import transaction
+from django.db.models import Max, QuerySet
 
 from usage import price_seeds, pricing
 from usage.catalog_models import KNOWN, Known
 from usage.models import Model, Price, PriceVersion, Provider, Route
 from usage.pricing import PriceBook
 
-__all__ = ["PriceBook", "add_provider", "add_sandbox", "price_versions", "seed_models", "seed_prices"]
+__all__ = [
+    "PriceBook",
+    "add_provider",
+    "add_sandbox",
+    "in_force",
+    "price_versions",
+    "prices_at",
+    "route_known_models",
+    "seed_models",
+    "seed_prices",
+    "seed_prices_of",
+]
 
 log = logging.getLogger(__name__)
 SANDBOX_NAME = "Sandbox"
@@ -53,10 +65,11 @@ def seed_prices() -> int:
     """
     wanted = {(known.price_book, known.name): None for known in KNOWN}
     routed = Route.objects.filter(provider__is_sandbox=False).values_list("provider__price_book", "upstream_model")
-    return _seed_prices_of([*wanted, *(pair for pair in routed.order_by("id") if pair not in wanted)])
+    return seed_prices_of([*wanted, *(pair for pair in routed.order_by("id") if pair not in wanted)])
 
 
-def _seed_prices_of(pairs: Iterable[tuple[str, str]]) -> int:
+def seed_prices_of(pairs: Iterable[tuple[str, str]]) -> int:
+    """Of (book, model) pairs, what has no version yet."""
     present = set(PriceVersion.objects.values_list("price_book", "model", "service_tier"))
     versions: list[PriceVersion] = []
     price_lists: list[dict[str, price_seeds.Steps]] = []
@@ -115,14 +128,36 @@ def _row_of(known: Known) -> Model:
 
 def price_versions() -> PriceBook:
     """Every version, for whoever prices calls; build another one to see later changes. Two queries."""
-    prices: dict[int, dict[str, list[tuple[int, Decimal]]]] = {}
-    rows = Price.objects.values_list("version_id", "token_class", "above_input_tokens", "usd_per_million")
+    return _book_of(PriceVersion.objects.all(), Price.objects.all())
+
+
+def prices_at(moment: datetime) -> PriceBook:
+    """Only what is in force then, whatever model: what pages and the list of models show. Two queries."""
+    prices = Price.objects.filter(version__valid_from__lte=moment).exclude(version__valid_to__lte=moment)
+    return _book_of(in_force(moment), prices)
+
+
+def in_force(moment: datetime) -> QuerySet[PriceVersion]:
+    """Versions that cover the moment; where two do, the one that was set by hand applies."""
+    return PriceVersion.objects.filter(valid_from__lte=moment).exclude(valid_to__lte=moment)
+
+
+def _book_of(versions: QuerySet[PriceVersion], prices: QuerySet[Price]) -> PriceBook:
+    lists: dict[int, dict[str, list[tuple[int, Decimal]]]] = {}
+    rows = prices.values_list("version_id", "token_class", "above_input_tokens", "usd_per_million")
     for version_id, token_class, above, usd_per_million in rows:
-        prices.setdefault(version_id, {}).setdefault(token_class, []).append((above, usd_per_million))
-    versions = PriceVersion.objects.values_list(
-        "id", "price_book", "model", "service_tier", "valid_from", "valid_to"
-    ).order_by()
-    return PriceBook(pricing.Version(*row, pricing.PriceList(prices.get(row[0], {}))) for row in versions)
+        lists.setdefault(version_id, {}).setdefault(token_class, []).append((above, usd_per_million))
+    found = versions.order_by().values_list(
+        "id", "price_book", "model", "service_tier", "valid_from", "valid_to", "source"
+    )
+    return PriceBook(
+        pricing.Version(
+            *(id_, book, model, tier, since, until),
+            pricing.PriceList(lists.get(id_, {})),
+            source == PriceVersion.BY_HAND,
+        )
+        for id_, book, model, tier, since, until, source in found
+    )
 
 
 # Providers and routes ------------------------------------------------------------------------------------------------
@@ -130,26 +165,46 @@ def price_versions() -> PriceBook:
 
 @transaction.atomic
 def add_provider(
-    name: str, base_url: str, api_key: str, price_book: str = "openai", *, is_sandbox: bool = False
+    name: str,
+    base_url: str,
+    api_key: str,
+    price_book: str = "openai",
+    *,
+    is_sandbox: bool = False,
+    may_be_private: bool = False,
 ) -> Provider:
     """A provider with routes to the models its price book knows. Raises IntegrityError when the name is taken."""
-    provider = Provider(name=name, base_url=base_url.rstrip("/"), price_book=price_book, is_sandbox=is_sandbox)
+    provider = Provider(
+        name=name,
+        base_url=base_url.rstrip("/"),
+        price_book=price_book,
+        is_sandbox=is_sandbox,
+        may_be_private=may_be_private,
+    )
     provider.save()
     if api_key:
         provider.seal_api_key(api_key)
         provider.save(update_fields=["sealed_api_key"])
-    names = list(Model.objects.exclude(name__in=SANDBOX_MODELS).values_list("name", flat=True))
-    _seed_prices_of((price_book, model) for model in names)
-    _add_routes(provider)
+    route_known_models(provider)
     return provider
 
 
-def _add_routes(provider: Provider) -> None:
+def route_known_models(provider: Provider) -> int:
+    """Seed the prices of its book, and route to it what the book knows, after the routes there are; how many."""
+    names = list(Model.objects.exclude(name__in=SANDBOX_MODELS).values_list("name", flat=True))
+    seed_prices_of((provider.price_book, model) for model in names)
+    return _add_routes(provider)
+
+
+def _add_routes(provider: Provider) -> int:
     """To every model of the provider's price book; to OpenAI's names when the book is not known."""
     book = _names_in(provider.price_book) or _names_in("openai")
     taken = provider.routes.values("model_id")
-    for model in Model.objects.filter(name__in=book).exclude(pk__in=taken):
-        Route(model=model, provider=provider, upstream_model=model.name).save()
+    models = Model.objects.filter(name__in=book).exclude(pk__in=taken).annotate(last=Max("routes__priority"))
+    for model in models:
+        after = 0 if model.last is None else model.last + 1
+        Route(model=model, provider=provider, upstream_model=model.name, priority=after).save()
+    return len(models)
 
 
 def _names_in(price_book: str) -> set[str]:

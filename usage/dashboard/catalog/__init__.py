@@ -1,0 +1,1 @@
+"""Providers, models and prices, for platform administrators."""
