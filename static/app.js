@@ -51,13 +51,42 @@
       document.getElementById(other.getAttribute("aria-controls")).hidden = !chosen;
     }
   }
+
+  /* Who reads samples for one SDK reads them for it on every page: the choice is remembered, and holds in each row of tabs. */
+  const SDK = "sdk";
+  function chooseSdk(sdk) {
+    for (const tab of all("[data-sdk]")) if (tab.dataset.sdk === sdk) choose(tab);
+  }
+  function pick(tab) {
+    choose(tab);
+    if (!tab.dataset.sdk) return;
+    const before = tab.getBoundingClientRect().top;
+    chooseSdk(tab.dataset.sdk);
+    // Samples above have another length now; what is being looked at stays where it is.
+    scrollBy(0, tab.getBoundingClientRect().top - before);
+    try {
+      localStorage.setItem(SDK, tab.dataset.sdk);
+    } catch {
+      // Not remembered, but shown.
+    }
+  }
+  function chooseRememberedSdk() {
+    try {
+      chooseSdk(localStorage.getItem(SDK));
+    } catch {
+      // Storage is switched off: the first one it is.
+    }
+  }
+  document.addEventListener("DOMContentLoaded", chooseRememberedSdk);
+  document.addEventListener("htmx:afterSwap", chooseRememberedSdk);
+
   document.addEventListener("keydown", (event) => {
     const tab = event.target.closest?.("[role=tab]");
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!tab || !step) return;
     const tabs = all("[role=tab]", tab.closest("[role=tablist]"));
     const next = tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length];
-    choose(next);
+    pick(next);
     next.focus();
   });
 
@@ -75,7 +104,7 @@
 
   document.addEventListener("click", (event) => {
     const tab = event.target.closest("[role=tab]");
-    if (tab) choose(tab);
+    if (tab) pick(tab);
     const button = event.target.closest("[data-copy]");
     if (button) copy(button);
     const menu = event.target.closest("[data-menu]");

@@ -18,7 +18,7 @@ from django.core.management import call_command
 from django.core.validators import validate_email
 from django.db import OperationalError, connection, transaction
 
-from accounts import audit, keys, tiers
+from accounts import audit, keys, teams
 from accounts.models import AdminKey, ApiKey, Team, Tier, User
 from usage import catalog, ports, translations
 
@@ -115,7 +115,7 @@ def _make_first(given: Mapping[str, str]) -> Shown:
     password = given["admin_password"] or secrets.token_urlsafe(12)
     administrator = _make_administrator(given["admin_email"] or DEFAULT_ADMIN_EMAIL, password)
     team = Team(name="First team", tier=tier)
-    tiers.save_team(administrator, team)
+    teams.create(administrator, team, owned=True)
     key = _make_key(administrator, team, given["bootstrap_key"])
     _, admin_key = AdminKey.objects.create_with_secret(
         given["bootstrap_admin_key"] or None, name="First admin key", created_by=administrator
@@ -160,8 +160,9 @@ def _make_provider(administrator: User, given: Mapping[str, str]) -> None:
     base_url = given["upstream_base_url"]
     if base_url:
         # OPENAI_API_KEY is not sent here: it was given for OpenAI, not for this host.
+        # Whoever sets this machine's environment may name a provider on this machine.
         provider = catalog.add_provider(
-            urlsplit(base_url).netloc.rpartition("@")[2], base_url, given["upstream_api_key"]
+            urlsplit(base_url).netloc.rpartition("@")[2], base_url, given["upstream_api_key"], may_be_private=True
         )
     elif given["upstream_api_key"]:
         raise ImproperlyConfigured("UPSTREAM_API_KEY is set, but UPSTREAM_BASE_URL is not: whose key is it?")

@@ -5,6 +5,7 @@ The gateway registers its limiter here at start; pages and REST ask here, so the
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple, Protocol
 
 LimitName = Literal["requests", "tokens", "concurrent"]
@@ -31,11 +32,19 @@ class Limiter(Protocol):
 
 
 _limiter: Limiter | None = None
+_up_since: datetime | None = None
 
 
-def register(limiter: Limiter | None) -> None:
-    global _limiter
+def register(limiter: Limiter | None, since: datetime | None = None) -> None:
+    """`since`: from when on it has seen every call of this process; now, unless told otherwise."""
+    global _limiter, _up_since
     _limiter = limiter
+    _up_since = (since or datetime.now(UTC)) if limiter else None
+
+
+def up_since() -> datetime | None:
+    """None when no limiter runs in this process."""
+    return _up_since
 
 
 def of_team(team_id: int) -> list[Gauge]:

@@ -68,6 +68,8 @@ class Provider(Followed):
     # Whose list prices apply: a provider id of genai-prices.
     price_book = models.CharField(_("price book"), max_length=64, default="openai")
     is_sandbox = models.BooleanField(default=False)
+    # Its address came from this machine's own environment, so it may be in a private network.
+    may_be_private = models.BooleanField(default=False)
     enabled = models.BooleanField(_("enabled"), default=True)
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -145,8 +147,13 @@ class Route(Followed):
         return f"{self.model_id} -> {self.provider_id} as {self.upstream_model}"
 
 
-class PriceVersion(models.Model):
-    """The prices of one model of one price book and service tier, for a span of time. A change is a new row."""
+class PriceVersion(Followed):
+    """The prices of one model of one price book and service tier, for a span of time. A change is a new row.
+
+    Where a version that an administrator set and a seeded one both cover a moment, the administrator's applies.
+    """
+
+    BY_HAND: ClassVar[str] = "administrator"
 
     price_book = models.CharField(max_length=64)
     model = models.CharField(max_length=200)
@@ -173,6 +180,10 @@ class PriceVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.price_book}/{self.model} {self.service_tier or 'standard'} from {self.valid_from:%Y-%m-%d}"
+
+    @property
+    def is_by_hand(self) -> bool:
+        return self.source == self.BY_HAND
 
 
 class Price(models.Model):

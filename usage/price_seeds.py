@@ -50,6 +50,11 @@ class HourlyPrices(Exception):
     """The price depends on the hour of day, which a span of dates cannot say."""
 
 
+def books() -> list[tuple[str, str]]:
+    """Ids and names of all price books, by id."""
+    return sorted((provider.id, provider.name) for provider in get_snapshot().providers)
+
+
 def spans(price_book: str, model_name: str) -> list[Span]:
     """All tiers, standard first; none for a model that the book does not know. Raises HourlyPrices."""
     try:

@@ -120,6 +120,8 @@ class Version(NamedTuple):
     valid_from: datetime
     valid_to: datetime | None
     prices: PriceList
+    # Set by an administrator: it applies wherever it and a seeded version cover the same moment.
+    is_by_hand: bool = False
 
     def covers(self, moment: datetime) -> bool:
         return self.valid_from <= moment and (self.valid_to is None or moment < self.valid_to)
@@ -130,8 +132,8 @@ class PriceBook:
 
     def __init__(self, versions: Iterable[Version] = ()) -> None:
         self._versions: dict[tuple[str, str, str], list[Version]] = {}
-        # Newest row first: what an administrator enters later overrides what was seeded, within its span.
-        for version in sorted(versions, key=lambda version: -version.id):
+        # The order in which they win. Versions of one source never overlap: price_acts.py and the seeds see to that.
+        for version in sorted(versions, key=lambda version: (not version.is_by_hand, -version.id)):
             key = (version.price_book, version.model, normal_tier(version.service_tier))
             self._versions.setdefault(key, []).append(version)
 

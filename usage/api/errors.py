@@ -44,6 +44,15 @@ class WrongKey(exceptions.AuthenticationFailed):
         super().__init__(f"Incorrect API key provided: {shown}. Keys are made on the keys page of the dashboard.")
 
 
+class WrongAddress(exceptions.AuthenticationFailed):
+    """The key is right, the address it was sent from is not. In the gateway's own words."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"Your request's IP address, {address}, is not on the list of addresses that may use this API key."
+        )
+
+
 class MissingScope(exceptions.PermissionDenied):
     def __init__(self, scope: str) -> None:
         super().__init__(
@@ -76,6 +85,8 @@ def _body(error: exceptions.APIException, request: Request) -> dict[str, Any]:
             return envelope.error(str(error), param=error.param, code=error.code)
         case WrongKey():
             return envelope.error(str(error), code="invalid_api_key")
+        case WrongAddress():
+            return envelope.error(str(error), code="ip_not_authorized")
         case NoKey() | MissingScope():
             return envelope.error(str(error))
         case exceptions.ParseError():

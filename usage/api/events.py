@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -21,26 +19,10 @@ from usage.api import parameters
 from usage.api.errors import BadParameter
 from usage.api.view import ApiView
 from usage.models import Outcome
-from usage.reports import events
-from usage.reports.events import Record, Wanted
+from usage.reports import events, sheet
+from usage.reports.events import Wanted
 
 CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson", "json": "application/json"}
-# Columns whose text comes from people or providers: a spreadsheet must not take it for a formula.
-FOREIGN_TEXT = (
-    "team",
-    "key",
-    "end_user",
-    "requested_model",
-    "served_model",
-    "upstream_model",
-    "provider",
-    "service_tier",
-    "finish_reason",
-    "error_code",
-    "client_request_id",
-    "upstream_request_id",
-)
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class EventsView(ApiView):
@@ -119,25 +101,6 @@ def _ndjson(wanted: Wanted) -> Iterator[bytes]:
 
 
 def _csv(wanted: Wanted) -> Iterator[bytes]:
-    yield _lines([dict(zip(events.COLUMNS, events.COLUMNS, strict=True))])
+    yield sheet.HEAD
     for chunk in events.chunks(wanted):
-        yield _lines(chunk)
-
-
-def _lines(records: list[Record]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([_cell(name, value) for name, value in record.items()] for record in records)
-    return text.getvalue().encode("utf-8", "replace")
-
-
-def _cell(name: str, value: Any) -> Any:
-    """Unknown is an empty cell, never 0."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (dict, list)):
-        return msgspec.json.encode(value).decode()
-    if name in FOREIGN_TEXT and value.startswith(FORMULA_STARTS):
-        return f"'{value}"
-    return value
+        yield sheet.lines(chunk)

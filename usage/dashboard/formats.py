@@ -35,6 +35,11 @@ def exact_money(nano_usd: int | None) -> str:
     )
 
 
+def signed_money(nano_usd: int) -> str:
+    """A change: `+$688.92`, `−$85.83`, `$0`."""
+    return f"+{money(nano_usd)}" if nano_usd > 0 else money(nano_usd)
+
+
 def unit_price(usd: Decimal | None) -> str:
     return DASH if usd is None else f"${_at_least_cents(usd)}"
 
@@ -121,3 +126,8 @@ def day(moment: datetime) -> str:
 
 def full_day(moment: datetime) -> str:
     return date_format(moment, pgettext("date format", "j M Y"))
+
+
+def as_cell(text: str) -> str:
+    """A cell of a file. A spreadsheet would run one that begins like a formula, and names come from callers."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -8,10 +8,11 @@ from typing import Any, Concatenate, ParamSpec
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.cache import cache
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_cache_control
+from django.utils.http import urlencode
 
 from accounts import policy
 from accounts.policy import Action, Standing
@@ -39,12 +40,12 @@ def context(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def in_team(action: Action) -> Callable[[Callable[Concatenate[HttpRequest, Standing, P], HttpResponse]], Any]:
+def in_team(action: Action) -> Callable[[Callable[Concatenate[HttpRequest, Standing, P], HttpResponseBase]], Any]:
     """A page of one team: the view gets the user's standing in place of `team_id`. Foreign teams answer 404."""
 
-    def wrap(view: Callable[Concatenate[HttpRequest, Standing, P], HttpResponse]) -> Any:
+    def wrap(view: Callable[Concatenate[HttpRequest, Standing, P], HttpResponseBase]) -> Any:
         @wraps(view)
-        def page(request: HttpRequest, team_id: int, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        def page(request: HttpRequest, team_id: int, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return to_sign_in(request)
             return _show(request, policy.standing_in(request.user, team_id), action, view, *args, **kwargs)
@@ -54,11 +55,11 @@ def in_team(action: Action) -> Callable[[Callable[Concatenate[HttpRequest, Stand
     return wrap
 
 
-def on_instance(view: Callable[Concatenate[HttpRequest, Standing, P], HttpResponse]) -> Any:
+def on_instance(view: Callable[Concatenate[HttpRequest, Standing, P], HttpResponseBase]) -> Any:
     """A page for platform administrators; 404 for everyone else."""
 
     @wraps(view)
-    def page(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def page(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return to_sign_in(request)
         standing = policy.standing_on_instance(request.user)
@@ -71,10 +72,10 @@ def _show(
     request: HttpRequest,
     standing: Standing | None,
     action: Action,
-    view: Callable[..., HttpResponse],
+    view: Callable[..., HttpResponseBase],
     *args: Any,
     **kwargs: Any,
-) -> HttpResponse:
+) -> HttpResponseBase:
     if standing is None or not standing.may(action):
         raise Http404
     request.standing = standing  # type: ignore[attr-defined]
@@ -90,7 +91,8 @@ def to_sign_in(request: HttpRequest) -> HttpResponse:
     """A part of a page that is asked for after the session ended takes the whole page to the sign-in."""
     if request.headers.get("HX-Request"):
         answer = HttpResponse(status=204)
-        answer["HX-Redirect"] = reverse("account_login")
+        page = request.htmx.current_url_abs_path  # type: ignore[attr-defined]
+        answer["HX-Redirect"] = reverse("account_login") + (f"?{urlencode({'next': page})}" if page else "")
         return answer
     return redirect_to_login(request.get_full_path())
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext
 
-from accounts.models import Team
+from accounts.models import ApiKey, Team
 from usage import headroom
 from usage.dashboard import formats
 
@@ -25,6 +25,12 @@ class Bar:
     remaining: int | None = None
     s_to_refusal: float | None = None
     is_known: bool = True
+    ms_to_full: int = 0
+
+    @property
+    def taken(self) -> int:
+        """Used and reserved."""
+        return self.used + self.reserved
 
     @property
     def share(self) -> float | None:
@@ -49,6 +55,13 @@ class Bar:
         return formats.percent(self.share).replace(".0%", "%") if self.share is not None else ""
 
     @property
+    def recovery(self) -> str:
+        """The time until all of the limit is free again if nothing else comes, in words; empty when it is."""
+        if self.limit is None or not self.ms_to_full:
+            return ""
+        return gettext("all free again in %(time)s") % {"time": formats.wait(self.ms_to_full / 1000)}
+
+    @property
     def outlook(self) -> str:
         """The time to the next refusal, in words."""
         if self.limit is None:
@@ -64,18 +77,34 @@ def of_team(team: Team | None) -> list[Bar]:
     """The three limits of the team's tier. Without a limiter here the limits are known and the rest is not."""
     if team is None:
         return []
-    names: dict[headroom.LimitName, str] = {
-        "requests": gettext("Requests per minute"),
-        "tokens": gettext("Tokens per minute"),
-        "concurrent": gettext("Concurrent requests"),
-    }
     limits: dict[headroom.LimitName, int | None] = {
         "requests": team.tier.requests_per_minute,
         "tokens": team.tier.tokens_per_minute,
         "concurrent": team.tier.concurrent_requests,
     }
     found = {gauge.limit_name: gauge for gauge in headroom.of_team(team.pk)}
-    return [_bar(names[name], limits[name], found.get(name)) for name in names]
+    return [_bar(text, limits[name], found.get(name)) for name, text in names().items()]
+
+
+def names() -> dict[headroom.LimitName, str]:
+    """The three limits, in the order in which pages show them."""
+    return {
+        "requests": gettext("Requests per minute"),
+        "tokens": gettext("Tokens per minute"),
+        "concurrent": gettext("Concurrent requests"),
+    }
+
+
+def of_key(key: ApiKey) -> list[Bar]:
+    """The key's own limits; empty when it has none."""
+    limits: dict[headroom.LimitName, int | None] = {
+        "requests": key.requests_per_minute,
+        "tokens": key.tokens_per_minute,
+        "concurrent": key.concurrent_requests,
+    }
+    found = {gauge.limit_name: gauge for gauge in headroom.of_key(key.pk)}
+    own = [(text, name) for name, text in names().items() if limits[name] is not None]
+    return [_bar(text, limits[name], found.get(name)) for text, name in own]
 
 
 def refusal_text(refusal: dict[str, Any]) -> str:
@@ -106,4 +135,12 @@ def refusal_text(refusal: dict[str, Any]) -> str:
 def _bar(name: str, limit: int | None, gauge: headroom.Gauge | None) -> Bar:
     if gauge is None:
         return Bar(name, limit, is_known=False)
-    return Bar(name, gauge.limit, gauge.used - gauge.reserved, gauge.reserved, gauge.remaining, gauge.s_to_refusal)
+    return Bar(
+        name,
+        gauge.limit,
+        gauge.used - gauge.reserved,
+        gauge.reserved,
+        gauge.remaining,
+        gauge.s_to_refusal,
+        ms_to_full=gauge.ms_to_full,
+    )

@@ -128,6 +128,13 @@ def moment(at: datetime, zone: Any) -> str:
     return f"{formats.day(local)} {local:%H:%M:%S}"
 
 
+@register.filter
+def full_moment(at: datetime, zone: Any) -> str:
+    """With the year."""
+    local = at.astimezone(zone)
+    return f"{formats.full_day(local)} {local:%H:%M:%S}"
+
+
 @register.filter(expects_localtime=True)
 def day(at: datetime) -> str:
     return formats.day(at)

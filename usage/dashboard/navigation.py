@@ -10,6 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.policy import Action, Standing
+from usage.dashboard.docs.pages import SLUGS as DOCS
 
 
 @dataclass(frozen=True)
@@ -22,19 +23,62 @@ class Entry:
     pages: tuple[str, ...]
 
 
+EXPLORER = (
+    "explorer",
+    "explorer-why",
+    "explorer-buckets",
+    "explorer-choices",
+    "explorer-views",
+    "explorer-view-new",
+    "explorer-view-edit",
+    "explorer-view-delete",
+)
 TEAM: tuple[Entry, ...] = (
     Entry(_("Overview"), "layout-dashboard", Action.SEE_USAGE, ("overview",)),
+    Entry(_("Explorer"), "chart-bar", Action.SEE_USAGE, EXPLORER),
+    Entry(_("Headroom"), "gauge", Action.SEE_USAGE, ("headroom",)),
     Entry(_("Calls"), "list-details", Action.SEE_OWN_CALLS, ("calls", "receipt")),
-    Entry(_("Keys"), "key", Action.MANAGE_OWN_KEYS, ("keys", "key-new", "key-made", "key-revoke")),
+    Entry(_("Keys"), "key", Action.MANAGE_OWN_KEYS, ("keys", "key", "key-new", "key-made", "key-edit", "key-rotate", "key-finish", "key-cancel", "key-revoke")),
+    Entry(
+        _("Team"),
+        "users",
+        Action.SEE_TEAM,
+        ("members", "team-settings", "team-leave", "member-invite", "member-role", "member-remove"),
+    ),
+    Entry(_("Audit log"), "shield-check", Action.SEE_AUDIT, ("audit",)),
+    Entry(_("Playground"), "terminal-2", Action.USE_PLAYGROUND, ("playground", "playground-code")),
+    Entry(_("Docs"), "book", Action.SEE_USAGE, ("docs", *(f"docs-{slug}" for slug in DOCS))),
 )
 INSTANCE: tuple[Entry, ...] = (
     Entry(_("Overview"), "layout-dashboard", Action.MANAGE_PLATFORM, ("instance-overview",)),
+    Entry(_("Explorer"), "chart-bar", Action.MANAGE_PLATFORM, tuple(f"instance-{page}" for page in EXPLORER)),
+    Entry(_("Headroom"), "gauge", Action.MANAGE_PLATFORM, ("instance-headroom",)),
     Entry(_("Calls"), "list-details", Action.MANAGE_PLATFORM, ("instance-calls",)),
 )
 # Below the heading "Platform", for administrators, wherever they are.
 PLATFORM: tuple[Entry, ...] = (
-    Entry(_("Teams"), "users", Action.MANAGE_PLATFORM, ("teams", "team", "team-new")),
-    Entry(_("Tiers"), "adjustments", Action.MANAGE_PLATFORM, ("tiers", "tier", "tier-new")),
+    Entry(_("Teams"), "users", Action.MANAGE_PLATFORM, ("teams", "team", "team-new", "team-change", "team-archive")),
+    Entry(_("Tiers"), "adjustments", Action.MANAGE_PLATFORM, ("tiers", "tier", "tier-new", "tier-delete")),
+    Entry(
+        _("Admin keys"),
+        "key",
+        Action.MANAGE_PLATFORM,
+        ("admin-keys", "admin-key-new", "admin-key-made", "admin-key-revoke"),
+    ),
+    Entry(_("Audit log"), "shield-check", Action.MANAGE_PLATFORM, ("instance-audit",)),
+    Entry(_("Settings"), "settings", Action.MANAGE_PLATFORM, ("settings",)),
+    Entry(
+        _("Providers"), "server", Action.MANAGE_PLATFORM, ("providers", "provider", "provider-new", "provider-delete")
+    ),
+    Entry(
+        _("Models"),
+        "cpu",
+        Action.MANAGE_PLATFORM,
+        ("models", "model", "model-new", "model-change", "route-new", "route-delete"),
+    ),
+    Entry(
+        _("Price book"), "coin", Action.MANAGE_PLATFORM, ("prices", "price-history", "price-set", "price-withdraw")
+    ),
 )
 
 

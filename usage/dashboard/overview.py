@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 from accounts import policy
 from accounts.policy import Action, Standing
 from usage import charts
-from usage.dashboard import gauges, snippets
+from usage.dashboard import formats, gauges, snippets
 from usage.dashboard.frame import in_team, on_instance, to_sign_in
 from usage.reports import calls, colours, latency, pulse, spend, today
 from usage.reports.span import Range, scope_of, span_of
@@ -83,13 +83,8 @@ def models_csv(request: HttpRequest, standing: Standing) -> HttpResponse:
     for series in spend.by_model(scope, span).series:
         for at, start in enumerate(span.starts()):
             usd = f"{series.cost_nano_usd[at] // NANO_A_USD}.{series.cost_nano_usd[at] % NANO_A_USD:09}"
-            write.writerow([start.isoformat(), _as_text(series.name), usd, series.tokens[at]])
+            write.writerow([start.isoformat(), formats.as_cell(series.name), usd, series.tokens[at]])
     return answer
-
-
-def _as_text(cell: str) -> str:
-    """A spreadsheet would run a cell that begins like a formula; model names come from callers."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
 
 
 def _chosen(request: HttpRequest) -> tuple[Range, str]:

@@ -41,6 +41,8 @@ PLAIN_COLUMNS = (
     "cost_nano_usd",
 )
 STORED = ("id", "started_at", "team_id", "key_id", "price_version_id", "latency_us", "ttft_us", *PLAIN_COLUMNS)
+# What `records` needs of each row.
+ROW = (*STORED, *TOKEN_COLUMNS, *COST_COLUMNS)
 # The order of the columns of the export; the first is the answer's `x-request-id`.
 COLUMNS = (
     "request_id",
@@ -100,11 +102,16 @@ def chunks(wanted: Wanted, size: int = CHUNK_ROWS) -> Iterator[list[Record]]:
     while True:
         rows = list(_query(wanted, after)[:size])
         if rows:
-            names.learn(rows)
-            yield [_record(row, names) for row in rows]
+            yield records(rows, names)
         if len(rows) < size:
             return
         after = rows[-1]["id"]
+
+
+def records(rows: list[dict[str, Any]], names: Names) -> list[Record]:
+    """Rows of ROW by COLUMNS."""
+    names.learn(rows)
+    return [_record(row, names) for row in rows]
 
 
 class Names:
@@ -126,7 +133,7 @@ def _query(wanted: Wanted, after: UUID | None) -> Any:
     events = UsageEvent.objects.filter(*started_between(wanted.start_s, wanted.end_s), _filters(wanted))
     if after is not None:
         events = events.filter(id__gt=after)
-    return events.order_by("id").values(*STORED, *TOKEN_COLUMNS, *COST_COLUMNS)
+    return events.order_by("id").values(*ROW)
 
 
 def _filters(wanted: Wanted) -> Q:

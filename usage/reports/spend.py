@@ -95,7 +95,7 @@ def top_keys(scope: Scope, span: Span, owner_id: int | None = None) -> list[Seri
     if owner_id is not None:
         rows = rows.filter(key_id__in=ApiKey.objects.filter(team_id=scope.team_id, created_by=owner_id).values("pk"))
     leaders = _leaders(rows, "key_id", span)
-    keys = ApiKey.objects.in_bulk([leader.url_id for leader in leaders])
+    keys = ApiKey.objects.prefetch_related("secrets").in_bulk([leader.url_id for leader in leaders])
     for leader in leaders:
         key = keys.get(leader.url_id)
         leader.name, leader.detail = (key.name, key.redacted) if key else (leader.name, "")
