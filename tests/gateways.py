@@ -35,8 +35,9 @@ from usage.models import Model, Provider, Route
 call_command("migrate", verbosity=0)
 given = json.loads(sys.argv[1])
 catalog.seed_models(); catalog.seed_prices()
-away = Provider(name="Away", base_url="http://127.0.0.1:9/v1"); away.save()
-provider = catalog.add_provider("Misbehaving", f"http://127.0.0.1:{given['port']}/v1", given["secret"])
+away = Provider(name="Away", base_url="http://127.0.0.1:9/v1", may_be_private=True); away.save()
+local = f"http://127.0.0.1:{given['port']}/v1"
+provider = catalog.add_provider("Misbehaving", local, given["secret"], may_be_private=True)
 now = timezone.now()
 for name in (*given["models"], "unreachable"):
     sizes = {"context_length": 8192, "max_output_tokens": 4096}

@@ -6,8 +6,11 @@ from typing import Any
 
 from django.core.cache import cache
 from django.test import Client
+from django.utils.translation import trans_real
 
 from accounts.models import Membership, Team, User
+from bench.product import ROOT
+from usage import translations
 
 
 def person(email: str, team: Team | None = None, role: str = Membership.Role.OWNER, **fields: object) -> User:
@@ -21,6 +24,13 @@ def signed_in(user: User) -> Client:
     client = Client()
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     return client
+
+
+def compile_chinese(settings: Any) -> None:
+    """The Chinese texts as they are in the tree, for this test's process."""
+    if translations.compile_all(ROOT / "locale", settings.LOCALE_PATHS[0]):
+        # What was read without them.
+        trans_real._translations.clear()
 
 
 def forget_static_files(settings: Any) -> None:

@@ -94,9 +94,8 @@ class SignedIn:
         form = self.get("/instance/teams/new/")
         tier_id = found(rf'<option value="(\d+)"[^>]*>{tier}</option>', form)
         self.submit("/instance/teams/new/", {"name": name, "tier": tier_id, "time_zone": "UTC"})
-        return found(
-            rf'href="(/t/\d+)/overview/"[^>]*><bdi class="name">{html.escape(name)}<', self.get("/instance/teams/")
-        )
+        team_id = found(r"/instance/teams/(\d+)/$", self.at)
+        return f"/t/{team_id}"
 
     def make_key(self, team: str, name: str) -> str:
         """Its secret, which only the page after the form shows."""

@@ -69,6 +69,7 @@ def entry(of_key: ApiKey, at: datetime, model: str = "gpt-4", **fields: Any) -> 
         "upstream_model": model,
         "origin": "provider",
         "latency_us": 812_345,
+        "secret_id": of_key.shown_secret.pk if of_key.shown_secret else 0,
     }
     return ledger.Entry(**(known | fields))
 

@@ -197,6 +197,6 @@ def test_an_admin_key_sees_the_instance(client):
 def test_asking_does_not_wake_the_gateway(client, django_assert_num_queries):
     """The last use is written past the change feed."""
     key, secret = rows.key(rows.team())
-    with django_assert_num_queries(4):  # admin keys, keys with team and tier, the last use, the spend
+    with django_assert_num_queries(5):  # admin keys, keys with team and tier, the last use of key and secret, the spend
         ask(client, "/v1/me", f"Bearer {secret}")
     assert ApiKey.objects.get(pk=key.pk).last_used_at == NOW

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,14 +10,11 @@ import openai
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from bench.chromium import CHROMIUM, FLAGS, NAMES
 from bench.product import ROOT
 from tests.product import ADMIN_EMAIL, ADMIN_PASSWORD, Running, SignedIn, found
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
-# Its sandbox needs rights that a container does not give; the rest keeps it from calling home.
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SHOWN_WITHIN_MS = 2_000
 THEMES = ("light", "dark")
 PHONE_PX = 390
@@ -76,10 +72,10 @@ class Watched:
         if answer.status >= 400:  # type: ignore[attr-defined]
             self.wrong.append(f"{answer.status}: {answer.url}")  # type: ignore[attr-defined]
 
-    def sign_in(self) -> Page:
+    def sign_in(self, email: str = ADMIN_EMAIL) -> Page:
         page = self.page
         page.goto(f"{self.product.url}/accounts/login/")
-        page.get_by_label("E-mail").fill(ADMIN_EMAIL)
+        page.get_by_label("E-mail").fill(email)
         page.get_by_label("Password").fill(ADMIN_PASSWORD)
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url("**/overview/**")

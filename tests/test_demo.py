@@ -102,7 +102,7 @@ def test_the_demo_fills_an_empty_instance_with_people_keys_and_priced_calls(tmp_
     assert ApiKey.objects.filter(revoked_at__isnull=False).count() == 1
     assert Provider.objects.get().is_sandbox
     assert not UsageEvent.objects.filter(outcome="ok", cost_nano_usd=None).exists()
-    assert PriceVersion.objects.filter(source="negotiated (demo)").count() == 1
+    assert PriceVersion.objects.filter(note="negotiated (demo)").count() == 1
     assert UsageAttempt.objects.exists()
     instance = DayModelBucket.objects.filter(team_id=0, zone="UTC").aggregate(total=Sum("cost_nano_usd"))
     assert instance == UsageEvent.objects.aggregate(total=Sum("cost_nano_usd"))

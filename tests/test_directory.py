@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.conf import settings
 from django.db import Error, connection, connections
 from django.utils import timezone
 
-from accounts import secrets
-from accounts.models import ApiKey
+from accounts import keys, secrets
+from accounts.models import ApiKey, KeySecret, User
 from tests import rows
 from usage.proxy.directory import Caller, Directory, DirectoryAway, UnknownKey
-from usage.proxy.limits import Limiter
+from usage.proxy.limits import Limiter, NoHeadroom
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,7 +45,7 @@ def asked(of: Directory, secret: str) -> Caller:
 @contextmanager
 def database_away() -> Iterator[None]:
     """Its tables cannot be read: an error of the database's, as when it is gone."""
-    tables = [ApiKey._meta.db_table, "accounts_change"]
+    tables = [ApiKey._meta.db_table, KeySecret._meta.db_table, "accounts_change"]
     with connection.cursor() as cursor:
         for table in tables:
             cursor.execute(f"ALTER TABLE {table} RENAME TO away_{table}")
@@ -84,6 +85,81 @@ def test_a_key_expires_without_any_look() -> None:
     time.sleep(max(0.0, caller.expires_at_s - time.time()))
     with pytest.raises(UnknownKey):
         known.known_caller(secret)
+
+
+def test_both_secrets_of_a_key_that_is_rotated_are_the_same_caller_with_the_same_limits() -> None:
+    ada, (key, first) = User.objects.create_user("ada@example.com"), rows.key(rows.team(), requests_per_minute=3)
+    known = directory()
+    old = asked(known, first)
+    second = keys.rotate(ada, key, timedelta(hours=1), timezone.now())
+    # At once: nobody has to wait for the feed.
+    new = asked(known, second)
+    known.look()
+    old, new = asked(known, first), asked(known, second)
+    assert (old.key_id, new.key_id) == (key.pk, key.pk)
+    assert old.secret_id != new.secret_id
+    assert all(mine is its for mine, its in zip(old.scopes, new.scopes, strict=True))
+    for caller in (old, new, old):
+        known._limiter.reserve(caller.scopes, 1, 10**15)
+    with pytest.raises(NoHeadroom):
+        known._limiter.reserve(new.scopes, 1, 10**15)
+
+
+@pytest.mark.parametrize(("act", "ended", "kept"), [(keys.finish, 0, 1), (keys.cancel, 1, 0)])
+def test_a_finished_or_cancelled_rotation_takes_one_secret_away_at_the_next_look(act, ended: int, kept: int) -> None:
+    ada, (key, first) = User.objects.create_user("ada@example.com"), rows.key(rows.team())
+    both = [first, keys.rotate(ada, key, timedelta(hours=1), timezone.now())]
+    known = directory()
+    old = key.secrets.get(expires_at__isnull=False)
+    assert act(ada, key, old.pk, timezone.now())
+    known.look()
+    assert asked(known, both[kept]).expires_at_s == 0
+    with pytest.raises(UnknownKey):
+        asked(known, both[ended])
+
+
+def test_an_old_secret_ends_without_any_look_and_the_new_one_goes_on() -> None:
+    ada, (key, first) = User.objects.create_user("ada@example.com"), rows.key(rows.team())
+    second = keys.rotate(ada, key, timedelta(hours=1), timezone.now())
+    known = directory()
+    old = known.known_caller(first)
+    assert old is not None
+    with database_away(), time_machine.travel(old.expires_at_s, tick=False):
+        with pytest.raises(UnknownKey):
+            known.known_caller(first)
+        assert asked(known, second).key_id == key.pk
+
+
+def test_revoking_a_key_takes_both_secrets_away() -> None:
+    ada, (key, first) = User.objects.create_user("ada@example.com"), rows.key(rows.team())
+    second = keys.rotate(ada, key, timedelta(hours=1), timezone.now())
+    known = directory()
+    keys.revoke(ada, key, timezone.now())
+    known.look()
+    for secret in (first, second):
+        with pytest.raises(UnknownKey):
+            asked(known, secret)
+
+
+def test_a_secret_ends_with_its_key_when_that_is_sooner() -> None:
+    soon = timezone.now() + timedelta(minutes=5)
+    ada, (key, first) = User.objects.create_user("ada@example.com"), rows.key(rows.team(), expires_at=soon)
+    second = keys.rotate(ada, key, timedelta(hours=1), timezone.now())
+    known = directory()
+    assert {asked(known, secret).expires_at_s for secret in (first, second)} == {soon.timestamp()}
+
+
+def test_what_narrows_a_key_is_read_once_and_costs_the_others_nothing() -> None:
+    team = rows.team()
+    _, narrow = rows.key(team, allowed_models=["gpt-4"], ip_ranges=["10.0.0.0/8"])
+    _, wide = rows.key(team, "wide")
+    known = directory()
+    caller = asked(known, narrow)
+    assert caller.networks is not None
+    assert "10.9.8.7" in caller.networks
+    assert (caller.may_use("gpt-4"), caller.may_use("gpt-4o")) == (True, False)
+    caller = asked(known, wide)
+    assert (caller.networks, caller.models, caller.may_use("gpt-4o")) == (None, frozenset(), True)
 
 
 def test_a_tier_change_reaches_the_scope_that_calls_already_hold() -> None:

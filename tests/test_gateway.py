@@ -341,3 +341,18 @@ team = Team.objects.get(name="Drains"); team.tier = tier; team.save()
     eventually(lambda: gateway.chat(key=fresh).headers.get("x-ratelimit-limit-requests") == "7", patience_s=2)
     gateway.change("ApiKey.objects.get(name='fresh').revoke(timezone.now())")
     eventually(lambda: gateway.call("GET", "/v1/models", key=fresh).status == 401, patience_s=2)
+
+
+def test_a_model_without_a_price_is_refused_when_an_administrator_wants_no_unknown_costs(gateway: Gateway) -> None:
+    assert gateway.chat().status == 200
+    gateway.change("InstanceSettings(pk=1, allow_unpriced_models=False).save()")
+    try:
+        eventually(lambda: gateway.chat().status == 400, patience_s=2)
+        refused = gateway.chat().error
+        assert (refused["type"], refused["param"], refused["code"]) == (
+            "invalid_request_error", "model", "model_unpriced",
+        )  # fmt: skip
+        assert "`well`" in refused["message"]
+    finally:
+        gateway.change("InstanceSettings(pk=1).save()")
+    eventually(lambda: gateway.chat().status == 200, patience_s=2)

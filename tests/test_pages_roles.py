@@ -1,4 +1,4 @@
-"""Every page with every role, against one's own team, another's, and objects nested in the wrong team."""
+"""What each role sees on its pages. Which pages it may open at all is the table of tests/access.py."""
 
 import pytest
 from django.test import Client
@@ -10,35 +10,6 @@ from tests.people import forget_static_files, person, signed_in
 
 Role = Membership.Role
 pytestmark = pytest.mark.django_db
-
-# page -> the roles that may open it in their own team.
-ALL = {Role.OWNER, Role.ADMIN, Role.MEMBER, Role.VIEWER, "administrator"}
-WITH_CALLS = ALL - {Role.VIEWER}
-WITH_ALL_KEYS = WITH_CALLS - {Role.MEMBER}
-PLATFORM = {"administrator"}
-PAGES = {
-    "/t/{team}/overview/": ALL,
-    "/t/{team}/overview/live/": ALL,
-    "/t/{team}/overview/figure.json": ALL,
-    "/t/{team}/overview/models.csv": ALL,
-    "/t/{team}/calls/": WITH_CALLS,
-    "/t/{team}/calls/{call}/": WITH_ALL_KEYS,
-    "/t/{team}/keys/": WITH_CALLS,
-    "/t/{team}/keys/new/": WITH_CALLS,
-    "/t/{team}/keys/{key}/first-call/": WITH_ALL_KEYS,
-    "/t/{team}/keys/{key}/revoke/": WITH_ALL_KEYS,
-    "/instance/overview/": PLATFORM,
-    "/instance/overview/live/": PLATFORM,
-    "/instance/overview/figure.json": PLATFORM,
-    "/instance/overview/models.csv": PLATFORM,
-    "/instance/calls/": PLATFORM,
-    "/instance/tiers/": PLATFORM,
-    "/instance/tiers/new/": PLATFORM,
-    "/instance/tiers/{tier}/": PLATFORM,
-    "/instance/teams/": PLATFORM,
-    "/instance/teams/new/": PLATFORM,
-    "/instance/teams/{team}/": PLATFORM,
-}
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +23,7 @@ def ada():
     team = rows.team("Ada's team")
     key, _ = rows.key(team, created_by=person("ada@example.com", team))
     call = rows.event(key, timezone.now())
-    return {"team": team.pk, "key": key.pk, "call": call, "tier": team.tier_id, "row": team}
+    return {"team": team.pk, "call": call, "row": team}
 
 
 def as_role(role: str, team=None) -> Client:
@@ -61,34 +32,10 @@ def as_role(role: str, team=None) -> Client:
     return signed_in(person(f"{role}@example.com", team, role))
 
 
-@pytest.mark.parametrize("role", sorted(ALL))
-@pytest.mark.parametrize("page", PAGES)
-def test_each_role_opens_in_its_own_team_what_the_table_says_and_nothing_else(page, role, ada) -> None:
-    answer = as_role(role, ada["row"]).get(page.format(**ada))
-    assert answer.status_code == (200 if role in PAGES[page] else 404)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_grace_finds_nothing_of_adas(page, ada) -> None:
-    grace = as_role(Role.OWNER, rows.team("Grace's team", "Pro"))
-    assert grace.get(page.format(**ada)).status_code == 404
-
-
-@pytest.mark.parametrize(
-    "page", ["/t/{team}/calls/{call}/", "/t/{team}/keys/{key}/revoke/", "/t/{team}/keys/{key}/first-call/"]
-)
-def test_adas_objects_are_not_found_below_graces_own_team(page, ada) -> None:
-    graces = rows.team("Grace's team", "Pro")
-    grace = as_role(Role.OWNER, graces)
-    assert grace.get(page.format(**{**ada, "team": graces.pk})).status_code == 404
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_a_stranger_is_sent_to_the_sign_in_and_comes_back_to_the_page(page, ada) -> None:
-    address = page.format(**ada)
+def test_a_stranger_is_sent_to_the_sign_in_and_comes_back_to_the_page(ada) -> None:
+    address = f"/t/{ada['team']}/overview/?range=7d"
     answer = Client().get(address)
-    assert answer.status_code == 302
-    assert answer["location"] == f"/accounts/login/?next={address}"
+    assert answer["location"] == f"/accounts/login/?next={address.replace('?', '%3F').replace('=', '%3D')}"
 
 
 def test_a_live_part_of_a_page_takes_the_whole_page_to_the_sign_in_when_the_session_has_ended(ada) -> None:

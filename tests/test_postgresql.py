@@ -20,6 +20,11 @@ READING = [
     "tests/test_pages_overview.py",
     "tests/test_pages_keys.py",
     "tests/test_time_zones.py",
+    "tests/test_admin_audit.py",
+    "tests/test_admin_teams.py",
+    "tests/test_explorer_engine.py",
+    "tests/test_why.py",
+    "tests/test_offers.py",
     # What is refused before the database is asked is the same on both.
     "-k",
     "not 400 and not 401 and not beside_it",

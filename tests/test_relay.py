@@ -7,11 +7,12 @@ from typing import Any
 
 from usage import frames
 from usage.proxy.admitted import Admitted
-from usage.proxy.directory import Caller, Target
+from usage.proxy.directory import Caller
 from usage.proxy.exchange import Exchange, Watchman
 from usage.proxy.limits import Limiter
 from usage.proxy.relay import _Passage
 from usage.proxy.spool import Spool
+from usage.proxy.targets import Target
 from usage.proxy.wire import Call
 
 CHUNK = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":null}]}\n\n'

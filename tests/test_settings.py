@@ -60,6 +60,9 @@ def test_the_readme_lists_every_variable_and_no_other():
         ("VALKEY_URL", "memcached://localhost"),
         ("UPSTREAM_BASE_URL", "ftp://models.example.com"),
         ("MEGADASH_HOST", "no-such-host.invalid"),
+        ("MEGADASH_PUBLIC_URL", "https://mega.example.com/path"),
+        ("MEGADASH_EMAIL_URL", "smtp://user:secret@host:port"),
+        ("MEGADASH_OIDC_ISSUER", "http://id.example.com"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_with_one_line_that_names_it(tmp_path, name, value):

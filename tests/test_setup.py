@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from accounts.models import AdminKey, ApiKey, AuditEntry, Membership, Team, Tier, User
+from accounts.models import AdminKey, ApiKey, AuditEntry, KeySecret, Membership, Team, Tier, User
 from accounts.secrets import digest, pepper_from
 from tests.test_settings import run_manage
 from usage import banner, first_start, ports, supervision
@@ -83,7 +83,7 @@ def test_what_is_given_is_used_as_it_is_and_not_shown():
     assert (provider.name, provider.base_url) == ("models.example.com:9000", "http://models.example.com:9000/v1")
     assert provider.api_key == "upstream secret"
     assert Team.objects.get().tier.name == "Basic"
-    assert ApiKey.objects.get().digest == digest("any form at all", pepper_from(settings.SECRET_KEY))
+    assert KeySecret.objects.get().digest == digest("any form at all", pepper_from(settings.SECRET_KEY))
     said = banner.credentials(shown) + banner.ready("http://127.0.0.1:8000", "x", "log", "gpt-4", shown)
     assert not any(secret in said for secret in ("any form", "adas own", "sk-admin-given", "upstream secret"))
 

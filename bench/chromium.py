@@ -1,0 +1,8 @@
+"""The Chromium of this machine, and how it is started."""
+
+import shutil
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
+# Its sandbox needs rights that a container does not give; the rest keeps it from calling home.
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
