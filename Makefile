@@ -38,6 +38,9 @@ bench-browser: .venv/dev static/vendor/ready ## what a browser loads, and how so
 screenshots: .venv/dev static/vendor/ready ## pictures of every page, in both themes and languages, at two widths
 	$(PY) -m tests.screenshots
 
+bench-pages: .venv/dev static/vendor/ready ## measure every page with ten million calls, in a data directory that is kept
+	$(PY) -m bench.pages --data var-bench-pages
+
 demo: .venv/runtime static/vendor/ready ## start with 90 days of invented usage, in a data directory of its own
 	@MEGADASH_DATA_DIR=var-demo $(PY) manage.py demo
 	@MEGADASH_DATA_DIR=var-demo exec $(PY) manage.py run --stop-with-parent
@@ -52,7 +55,7 @@ clean: ## remove what the set-up made; data directories stay
 	rm -rf .venv .venv-sdk node_modules static/vendor .coverage .coverage.* htmlcov .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
 
 # The stamps below are newer than the lock files they were made from, so a second start skips them.
 .venv/runtime: requirements.lock bootstrap.sh

@@ -25,7 +25,14 @@ from usage.models import Model, PriceVersion, Provider, Route, SavedView, UsageE
 WARM_UP = 2
 A_PAGE_MS, EXPLORER_MS = 100, 200
 # Not pages: exports, which stream, and what only answers a POST or a one-time secret.
-NOT_PAGES = ("-csv", "set_language", "join", "account-email-confirm", "-made", "home")
+NOT_PAGES = ("price-withdraw", "-csv", "set_language", "join", "account-email-confirm", "-made", "home")
+# What an address cannot do without.
+QUERIES = {
+    "price-history": "?book=openai&model=gpt-5-mini",
+    "price-set": "?book=openai&model=gpt-5-mini",
+    "calls-live": "?newest=req_0190a1b2c3d47e5f8899aabbccddeeff",
+    "instance-calls-live": "?newest=req_0190a1b2c3d47e5f8899aabbccddeeff",
+}
 # Pages under a harder question than their own: name of the address -> (what it is, query).
 HARDER: dict[str, list[tuple[str, str]]] = {
     "overview": [("90 days", "?range=90d"), ("24 hours", "?range=24h")],
@@ -135,7 +142,7 @@ def _visits() -> Iterator[Visit]:
         path = reverse(name, kwargs=arguments | defaults)
         for_instance = path.startswith("/instance/")
         at_most = EXPLORER_MS if "explorer" in name else A_PAGE_MS
-        yield Visit(name, path, at_most, for_instance)
+        yield Visit(name, path + QUERIES.get(name, ""), at_most, for_instance)
         for title, query in HARDER.get(name, ()):
             yield Visit(f"{name}: {title}", path + query, at_most, for_instance)
 

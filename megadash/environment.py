@@ -101,13 +101,17 @@ def email_from(public_url: str) -> str:
 def openid_connect() -> list[dict[str, object]]:
     """The company's own provider, as allauth takes it; none when MEGADASH_OIDC_ISSUER is not set."""
     issuer = url("MEGADASH_OIDC_ISSUER", ("http", "https"))
+    try:
+        is_safe = issuer.startswith("https://") or urlsplit(issuer).hostname in ("localhost", "127.0.0.1", "::1")
+    except ValueError:
+        is_safe = False
+    if issuer and not is_safe:
+        raise ImproperlyConfigured(f"MEGADASH_OIDC_ISSUER is {issuer!r}, but must begin with https://.")
     given = {name: text(name) for name in ("MEGADASH_OIDC_CLIENT_ID", "MEGADASH_OIDC_CLIENT_SECRET")}
     for name, value in given.items():
         if bool(issuer) != bool(value):
             missing = name if issuer else "MEGADASH_OIDC_ISSUER"
             raise ImproperlyConfigured(f"{missing} is not set, but the other settings of OpenID Connect are.")
-    if urlsplit(issuer).scheme == "http" and urlsplit(issuer).hostname not in ("localhost", "127.0.0.1", "::1"):
-        raise ImproperlyConfigured(f"MEGADASH_OIDC_ISSUER is {issuer!r}, but must begin with https://.")
     if not issuer:
         return []
     return [

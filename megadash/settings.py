@@ -182,15 +182,13 @@ MFA_ADAPTER = "accounts.signing_in.adapters.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RATE_LIMITS = {"webauthn_login": "10/m/ip"}
-MFA_TOTP_ISSUER = "MegaDash"
 # One step of 30 seconds to either side: telephones' clocks drift.
 MFA_TOTP_TOLERANCE = 1
-# Browsers allow passkeys on https and on localhost only; the check of the library knows http://localhost too.
+# See ACCOUNT_EMAIL_VERIFICATION: what allauth calls unverified was verified by us.
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 SOCIALACCOUNT_ADAPTER = "accounts.signing_in.adapters.CompanyAdapter"
 SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": environment.openid_connect()}}
 SOCIALACCOUNT_REQUESTS_TIMEOUT = 10
-USERSESSIONS_ADAPTER = "allauth.usersessions.adapter.DefaultUserSessionsAdapter"
 globals().update(environment.email(DATA_DIR))
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = environment.email_from(PUBLIC_URL)

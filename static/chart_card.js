@@ -60,7 +60,7 @@
   function told(figure, at) {
     const { meta } = figure.layout;
     const { x } = figure.data[0];
-    const groups = figure.data.filter((trace) => !trace.meta.before);
+    const groups = figure.data.filter((trace) => !trace.meta.before && !trace.meta.estimated);
     const seen = groups.filter((trace) => (groups.length === 1 ? true : trace.y[at])).reverse();
     const sum = meta.totals ? meta.totals[at] : seen.filter(stacks).reduce((total, trace) => total + trace.y[at], 0);
     const growing = isRunning(figure) && at === x.length - 1 ? `, ${meta.soFar}` : "";
@@ -68,6 +68,7 @@
     if (groups.length > 1 || !meta.totals) {
       lines.push(...seen.map((trace) => [trace.name, amount(trace.y[at], meta), `${trace.meta.colour} shade-${trace.meta.shade ?? 0}`, "tip-row"]));
     }
+    for (const trace of figure.data.filter((each) => each.meta.estimated && each.y[at])) lines.push([trace.name, amount(trace.y[at], meta), "striped", "tip-row cut"]);
     for (const trace of figure.data.filter((each) => each.meta.before)) lines.push([trace.name, amount(trace.y[at], meta), "dots", "tip-row cut"]);
     for (const mark of (meta.marks ?? []).filter((each) => each.at === at)) lines.push(...mark.texts.map((text) => [text, "", null, "tip-row tip-mark"]));
     return lines;

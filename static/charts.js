@@ -29,6 +29,7 @@
 
   /* The last bar is still growing: outlined in its colour, filled with little of it. */
   function bar(trace, figure) {
+    if (trace.meta.estimated) return { ...trace, marker: { color: "rgba(0,0,0,0)", line: { width: 0 }, pattern: { shape: "/", fillmode: "overlay", fgcolor: theme("bg"), size: 5, solidity: 0.4 } } };
     const colour = colourOf(trace.meta);
     const last = isRunning(figure) ? trace.x.length - 1 : -1;
     const edge = trace.x.length > 120 ? 0 : 0.75;
@@ -83,11 +84,11 @@
     if (meta.unit === "duration") return { ...axis, ticksuffix: " s", tickformat: ",~r" };
     return { ...axis, tickformat: ",~s" };
   }
-  const stacks = (trace) => trace.type === "bar" || trace.meta.area;
+  const stacks = (trace) => (trace.type === "bar" && !trace.meta.estimated) || trace.meta.area;
   function top(figure) {
     const { x = [] } = figure.data[0] ?? {};
     const stacked = figure.data.filter(stacks);
-    const single = figure.data.filter((trace) => !stacks(trace)).flatMap((trace) => trace.y);
+    const single = figure.data.filter((trace) => !stacks(trace) && !trace.meta.estimated).flatMap((trace) => trace.y);
     return Math.max(0, ...single, ...x.map((_, at) => stacked.reduce((sum, trace) => sum + trace.y[at], 0)));
   }
   const axisMoney = (figure) => (top(figure) >= 5 ? ",~s" : top(figure) >= 0.05 ? ",.3~f" : ",.9~f");

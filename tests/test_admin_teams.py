@@ -248,6 +248,8 @@ def test_tiers_are_put_in_order(client, ada) -> None:
     for _ in range(3):
         client.post(f"/instance/tiers/{enterprise.pk}/move/", {"to": "up"})
     assert list(Tier.objects.values_list("name", flat=True)) == ["Enterprise", "Basic", "Pro"]
+    listed = re.findall(r'<bdi class="name" title="(\w+)"', shown(client, "/instance/tiers/"))
+    assert listed == ["Enterprise", "Basic", "Pro"]
     client.post(f"/instance/tiers/{enterprise.pk}/move/", {"to": "down"})
     assert list(Tier.objects.values_list("name", flat=True)) == ["Basic", "Enterprise", "Pro"]
     assert AuditEntry.objects.filter(action="tier.move").count() == 3
@@ -271,3 +273,14 @@ def test_the_lists_are_a_fixed_number_of_queries(client, ada, django_assert_num_
     with django_assert_num_queries(4):
         shown(client, "/instance/tiers/")
     assert secrets.KEY_PREFIX not in shown(client, "/instance/tiers/")
+
+
+def test_a_form_in_a_dialog_takes_the_whole_page_along_when_it_is_done(client, ada) -> None:
+    """The dialog would take only its own part of the next page, and there is none."""
+    dialog = {"hx-request": "true"}
+    sent = {"name": "Basic", "requests_per_minute": "75"}
+    answer = client.post(f"/instance/tiers/{ada.tier_id}/", sent, headers=dialog)
+    assert answer["hx-redirect"] == "/instance/tiers/"
+    sent = {"name": "Ada's lab", "tier": ada.tier_id, "reserve_output_tokens": "4096"}
+    answer = client.post(f"/instance/teams/{ada.pk}/change/", sent, headers=dialog)
+    assert answer["hx-redirect"] == f"/instance/teams/{ada.pk}/"

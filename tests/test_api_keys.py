@@ -7,7 +7,8 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
-from accounts.models import AdminKey, ApiKey
+from accounts import keys
+from accounts.models import AdminKey, ApiKey, User
 from tests import rows
 from usage import headroom
 from usage.frames import Tokens
@@ -200,3 +201,45 @@ def test_asking_does_not_wake_the_gateway(client, django_assert_num_queries):
     with django_assert_num_queries(5):  # admin keys, keys with team and tier, the last use of key and secret, the spend
         ask(client, "/v1/me", f"Bearer {secret}")
     assert ApiKey.objects.get(pk=key.pk).last_used_at == NOW
+
+
+# Networks ------------------------------------------------------------------------------------------------------------
+
+
+def from_address(client: Client, secret: str, address: str, forwarded_for: str = ""):
+    told = {"x-forwarded-for": forwarded_for} if forwarded_for else {}
+    answer = client.get("/v1/me", headers={"authorization": f"Bearer {secret}", **told}, REMOTE_ADDR=address)
+    return answer.status_code, json.loads(answer.content)
+
+
+def test_a_key_bound_to_networks_opens_nothing_from_elsewhere(client):
+    _, secret = rows.key(rows.team(), ip_ranges=["203.0.113.0/24"])
+    assert from_address(client, secret, "203.0.113.9")[0] == 200
+    assert from_address(client, secret, "::ffff:203.0.113.9")[0] == 200
+    status, body = from_address(client, secret, "198.51.100.1", forwarded_for="203.0.113.9")
+    assert (status, body["error"]["code"], body["error"].keys()) == (401, "ip_not_authorized", FOUR_KEYS)
+    assert "198.51.100.1" in body["error"]["message"]
+
+
+def test_behind_proxies_that_are_trusted_the_address_before_them_counts(client, settings):
+    settings.TRUSTED_PROXIES = 1
+    _, secret = rows.key(rows.team(), ip_ranges=["203.0.113.0/24"])
+    assert from_address(client, secret, "10.0.0.1", "198.51.100.1, 203.0.113.9")[0] == 200
+    # What stands before the proxy's own word was written by the caller.
+    assert from_address(client, secret, "10.0.0.1", "203.0.113.9, 198.51.100.1")[0] == 401
+    status, body = from_address(client, secret, "10.0.0.1")
+    assert (status, "unknown" in body["error"]["message"]) == (401, True)
+
+
+def test_both_secrets_of_a_key_that_is_rotated_open_it_and_each_remembers_its_use(client):
+    ada = User.objects.create_user("ada@example.com")
+    key, old = rows.key(rows.team())
+    new = keys.rotate(ada, key, timedelta(hours=1), NOW)
+    told = [ask(client, "/v1/me", f"Bearer {secret}")[1]["key"] for secret in (old, new)]
+    assert {each["id"] for each in told} == {key.public_id}
+    # Each is told the secret that it sent.
+    assert [each["redacted_value"][-4:] for each in told] == [old[-4:], new[-4:]]
+    assert set(key.secrets.values_list("last_used_at", flat=True)) == {NOW}
+    keys.finish(ada, key, key.secrets.get(expires_at__isnull=False).pk, NOW)
+    assert ask(client, "/v1/me", f"Bearer {old}")[0].status_code == 401
+    assert ask(client, "/v1/me", f"Bearer {new}")[0].status_code == 200

@@ -117,10 +117,20 @@ def test_a_new_base_url_asks_for_the_key_again_and_never_gets_the_old_one(grace:
 def test_an_empty_key_keeps_the_one_there_is_and_an_unchanged_address_is_not_judged_again(
     grace: Client, openai: Provider
 ) -> None:
+    Route.objects.create(model=model(), provider=openai, upstream_model="gpt-4")
     address = f"/instance/providers/{openai.pk}/"
     grace.post(address, {"name": "OpenAI", "base_url": HERE, "price_book": "azure", "enabled": "on"})
     openai.refresh_from_db()
     assert (openai.price_book, openai.api_key, openai.may_be_private) == ("azure", SECRET, True)
+    assert PriceVersion.objects.filter(price_book="azure", model="gpt-4").exists()
+
+
+def test_the_sandbox_cannot_be_moved_or_given_a_key(grace: Client) -> None:
+    sandbox = catalog.add_sandbox(HERE)
+    sent = {"name": "Sandbox", "base_url": PUBLIC, "api_key": "sk-x", "price_book": "openai", "enabled": "on"}
+    assert grace.post(f"/instance/providers/{sandbox.pk}/", sent).status_code == 302
+    sandbox.refresh_from_db()
+    assert (sandbox.base_url, sandbox.api_key) == (HERE, "")
 
 
 @pytest.mark.parametrize(
@@ -325,8 +335,9 @@ def test_a_name_that_comes_to_mean_a_private_address_is_not_connected_to(
 
 
 def test_the_list_shows_the_price_now_and_says_why_another_is_unknown(grace: Client, openai: Provider) -> None:
-    catalog.seed_models()
-    catalog.seed_prices()
+    catalog.seed_prices_of([("openai", "gpt-4")])
+    for name in ("gpt-4", "claude-opus-5"):
+        model(name)
     ours = model("ada's-own")
     for name in ("gpt-4", "ada's-own"):
         Route.objects.create(model=Model.objects.get(name=name), provider=openai, upstream_model=name)

@@ -237,8 +237,7 @@ def test_the_book_of_the_whole_catalogue_costs_three_queries_and_each_history_tw
 
 
 def test_the_drawing_goes_down_where_the_price_does() -> None:
-    catalog.seed_models()
-    catalog.seed_prices()
+    catalog.seed_prices_of([("openai", "gpt-5.6-luna")])
     now = datetime(2026, 11, 23, tzinfo=UTC)
     standard = price_book.history("openai", "gpt-5.6-luna", now)[0]
     steps = steps_of(standard.versions, now)

@@ -221,8 +221,8 @@ def _check_series(world: World, question: Question, found: Answer, events: list[
 def test_each_bucket_holds_the_calls_of_its_own_local_time(zone: str) -> None:
     world = make_world(zone, 120)
     scope = world.scopes[0]
-    for grain, days in ((Grain.HOUR, 30), (Grain.HOUR, 3), (Grain.DAY, 45), (Grain.WEEK, 60), (Grain.MONTH, 61)):
-        for days_ago in (0, 20, 44):
+    for grain, days in ((Grain.HOUR, 14), (Grain.HOUR, 3), (Grain.DAY, 45), (Grain.WEEK, 60), (Grain.MONTH, 61)):
+        for days_ago in (0, 20, 40):
             last = NOW.astimezone(scope.zone).date() - timedelta(days=days_ago)
             question = Question(Metric.REQUESTS, None, None, grain, last - timedelta(days=days - 1), last)
             found = ask(scope, question, NOW)
@@ -364,6 +364,15 @@ def test_a_day_without_calls_is_no_data_and_a_free_one_is_zero() -> None:
     assert found.is_running
     grown = ask(scope_of(key.team), days_until_now(Metric.COST, cumulative=True), NOW)
     assert grown.values[4:] == [0, 0, 4_200_000]
+
+
+@pytest.mark.parametrize("group", [None, Dimension.MODEL, Dimension.KEY])
+@pytest.mark.parametrize("grain", list(Grain))
+def test_a_span_without_calls_has_no_total_whatever_its_buckets(grain: Grain, group: Dimension | None) -> None:
+    scope = scope_of(rows.team())
+    found = ask(scope, days_until_now(Metric.COST, group, 1, grain=grain, compare=Compare.BEFORE), NOW)
+    assert (found.total, found.before_total, found.before_so_far, found.series) == (None, None, None, [])
+    assert set(found.values) == {None}
 
 
 def test_an_unknown_price_is_unknown_and_counted() -> None:

@@ -25,7 +25,7 @@ from usage.reports.explorer.question import OF_MODELS, Compare, Dimension, Grain
 NOW = datetime(2026, 11, 19, 14, 32, tzinfo=UTC)
 Role = Membership.Role
 # However many keys, models and calls. Why it changed is a part of its own, asked for once the numbers are there.
-PAGE_QUERIES, WHY_QUERIES = 14, 7
+PAGE_QUERIES, WHY_QUERIES = 15, 7
 HOSTILE = ("<script>alert(1)</script>", "'; DROP--\u202e", "%00", "a" * 5000, "9" * 40, "")
 CHOICES = ("metric", "group", "then", "grain", "range", "from", "to", "top", "compare", "chart", "why", "sort", "find")
 
@@ -202,6 +202,14 @@ def test_the_file_holds_every_group_where_the_chart_has_other(client, ada, keys)
     assert sum(int(line["tokens"]) for line in lines if line["tokens"]) == drawn
 
 
+def test_the_file_holds_percentiles_in_milliseconds_and_what_nobody_measured_is_empty(client, ada) -> None:
+    answer = client.get(f"/t/{ada.pk}/explorer/table.csv?metric=latency_p95&group=key&range=7d")
+    known = [(line["key"], float(line["latency_p95_ms"])) for line in lines_of(answer) if line["latency_p95_ms"]]
+    assert {name for name, _ in known} == {"batch", "notebook"}
+    assert all(600 < value < 1000 for _, value in known)
+    assert len(lines_of(answer)) == 14
+
+
 def test_a_cell_that_a_spreadsheet_would_run_is_text(client, ada, keys) -> None:
     rows.event(keys[0], NOW, '=HYPERLINK("x")')
     models = {line["model"] for line in lines_of(client.get(f"/t/{ada.pk}/explorer/table.csv?range=7d"))}
@@ -219,12 +227,21 @@ def test_percentiles_by_key_and_model_are_explained_and_the_mean_is_offered(clie
 
 def test_hours_that_are_not_kept_are_shown_by_day_and_said_so(client, ada) -> None:
     seen = text_of(client.get(f"/t/{ada.pk}/explorer/?grain=hour&range=90d").content)
-    assert "Hours are shown for spans of up to 31 days. Shown by day." in seen
+    assert "Hours are shown for spans of up to 14 days. Shown by day." in seen
 
 
 def test_calls_without_a_price_are_said_beside_the_total(client, ada, keys) -> None:
     rows.event(keys[0], NOW, "homemade")
     assert "1 call has no price: its cost is not in the total." in text_of(client.get(f"/t/{ada.pk}/explorer/").content)
+
+
+def test_what_was_counted_and_not_reported_is_hatched_over_the_top_of_its_bar(client, ada, keys) -> None:
+    rows.event(keys[0], NOW, origin="counted")
+    page = client.get(f"/t/{ada.pk}/explorer/").content
+    hatched = next(trace for trace in figure_of(page)["data"] if trace["meta"].get("estimated"))
+    assert (hatched["base"][-1], hatched["y"][-1], hatched["y"][-2]) == (0.0042, 0.0042, 0.0)
+    assert "22.9% estimated" in text_of(page)
+    assert "estimated" not in text_of(client.get(f"/t/{ada.pk}/explorer/?chart=area").content)
 
 
 def test_a_row_leads_inside_itself_to_the_same_without_others_and_to_the_rest(client, ada, keys) -> None:

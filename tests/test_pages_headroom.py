@@ -63,7 +63,7 @@ def refuse(key, at, **refusal):
     return f"req_{entry.id.hex()}"
 
 
-# Gauges ---------------------------------------------------------------------------------------------------------------
+# Gauges -------------------------------------------------------------------------------------------------------------
 
 
 def test_gauges_show_what_the_limiter_holds_and_say_when_it_refuses(ada, limiter) -> None:
@@ -72,7 +72,12 @@ def test_gauges_show_what_the_limiter_holds_and_say_when_it_refuses(ada, limiter
     limiter.reserve((team_scope, key_scope), 8_000, 10**15)
     limiter.reserve((team_scope, key_scope), 1_500, 10**15)
     told = text_of(ada["client"].get(ada["page"]))
-    for said in ("9,500 of 90,000 · 80,500 left", "9,500 of it reserved by calls in flight", "2 of 10 · 8 left", "3.3%"):
+    for said in (
+        "9,500 of 90,000 · 80,500 left",
+        "9,500 of it reserved by calls in flight",
+        "2 of 10 · 8 left",
+        "3.3%",
+    ):
         assert said in told, said
     # The key's own limit is nearly used up.
     assert "0 + 9,500 of 10,000 95%" in told
@@ -112,7 +117,7 @@ def test_each_second_only_what_moves_is_sent(ada, limiter) -> None:
     assert 'id="refusals"' in changed
 
 
-# The last hour ----------------------------------------------------------------------------------------------------------
+# The last hour ------------------------------------------------------------------------------------------------------
 
 
 def test_a_minute_without_calls_is_zero_while_the_gateway_ran_and_unknown_before(ada, limiter) -> None:
@@ -122,8 +127,20 @@ def test_a_minute_without_calls_is_zero_while_the_gateway_ran_and_unknown_before
     refuse(ada["key"], NOW)
     found = list(csv.DictReader(io.StringIO(ada["client"].get(f"{ada['page']}minutes.csv").content.decode())))
     assert len(found) == 60
-    assert found[-1] == {"start": "2026-11-20T12:30+00:00", "requests": "0", "tokens": "0", "concurrent": "0.000", "refused": "1"}
-    assert found[-4] | {"start": ""} == {"start": "", "requests": "1", "tokens": "120", "concurrent": "0.500", "refused": "0"}
+    assert found[-1] == {
+        "start": "2026-11-20T12:30+00:00",
+        "requests": "0",
+        "tokens": "0",
+        "concurrent": "0.000",
+        "refused": "1",
+    }
+    assert found[-4] | {"start": ""} == {
+        "start": "",
+        "requests": "1",
+        "tokens": "120",
+        "concurrent": "0.500",
+        "refused": "0",
+    }
     # Before this gateway began nobody knows, but for the minute in which another team called.
     known = [line["requests"] != "" for line in found]
     assert known == [*[False] * 19, True, *[False] * 19, *[True] * 21]
@@ -193,7 +210,7 @@ def test_hostile_addresses_break_nothing(ada, hostile) -> None:
             assert "<script>" not in answer.content.decode()
 
 
-# Refusals ---------------------------------------------------------------------------------------------------------------
+# Refusals -----------------------------------------------------------------------------------------------------------
 
 
 def test_refusals_of_one_key_in_one_second_are_one_row_that_opens(ada) -> None:
@@ -213,7 +230,9 @@ def test_pages_of_refusals_give_each_once_and_end(ada) -> None:
     for n in range(150):
         at = NOW - timedelta(milliseconds=400 * n)
         told = {"scope": "team", "limit_name": "tokens", "asked": 1, "left": 0, "retry_after_ms": 5}
-        entries.append(rows.entry(keys[n % 3], at, outcome="refused", status=429, tokens=frames.NO_TOKENS, refusal=told))
+        entries.append(
+            rows.entry(keys[n % 3], at, outcome="refused", status=429, tokens=frames.NO_TOKENS, refusal=told)
+        )
     ledger.record(entries, rows.PRICES)
     scope, seen, older_than, pages = scope_of(ada["team"]), [], None, 0
     while pages == 0 or older_than is not None:
@@ -251,7 +270,7 @@ def test_the_limiter_knows_which_keys_filled_the_window() -> None:
     assert later.value.filled == (((8, 500), (9, 200), (7, 100)), 850)
 
 
-# Advice and the instance ------------------------------------------------------------------------------------------------
+# Advice and the instance --------------------------------------------------------------------------------------------
 
 
 def test_advice_is_given_only_where_todays_answers_are_far_below_what_is_held(ada) -> None:
@@ -304,7 +323,9 @@ def test_the_minutes_of_a_key_add_up_to_the_teams(ada) -> None:
     ledger.record(entries, rows.PRICES)
     found = minutes.last_hour(scope_of(ada["team"]), NOW, None)
     for name in ("calls", "tokens", "busy_us", "refused"):
-        assert getattr(found.total, name) == [sum(column) for column in zip(*(getattr(use, name) for use in found.keys))]
+        assert getattr(found.total, name) == [
+            sum(column) for column in zip(*(getattr(use, name) for use in found.keys), strict=True)
+        ]
     assert found.total.call_sum == 90
     assert UUID(bytes=entries[0].id).version == 7
     assert timezone.now() == NOW

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
 from accounts import invitations
 from accounts.models import AuditEntry, InstanceSettings, Invitation, Membership, User
 from tests import oidc, rows
-from tests.people import forget_static_files, person, signed_in
+from tests.people import forget_static_files, person
 
 CALLBACK = "http://testserver/accounts/oidc/company/login/callback/"
 pytestmark = [
@@ -60,7 +61,7 @@ def invited(email: str, **fields) -> Invitation:
     return Invitation.objects.create(email=email, **(made | fields))
 
 
-def test_somebody_with_an_account_of_the_verified_address_is_signed_in_to_it(rf) -> None:
+def test_somebody_with_an_account_of_the_verified_address_is_signed_in_to_it() -> None:
     team = rows.team()
     ada = person("ada@example.com", team)
     answer, browser = come_through("ada@example.com")
@@ -151,9 +152,14 @@ def test_a_forged_answer_and_a_provider_that_is_away_end_on_a_page(settings) -> 
     assert Client().post("/accounts/oidc/nobody/login/").status_code == 404
 
 
-def test_the_sign_in_and_the_invitation_offer_it(rf) -> None:
-    assert b"Continue with Analytical Engines" in Client().get("/accounts/login/").content
-    request = rf.get("/")
+def test_the_sign_in_and_the_invitation_offer_it_and_the_way_back_goes_along(rf) -> None:
+    sign_in = Client().get("/accounts/login/?next=/account/").content.decode()
+    assert "Continue with Analytical Engines" in sign_in
+    for door in ("/accounts/oidc/company/login/", "/accounts/passkeys/sign-in/"):
+        assert f'action="{door}?next=%2Faccount%2F"' in sign_in
     ada = person("ada@example.com", team := rows.team())
-    invitations.invite(ada, team, "new@example.com", "member", request)
-    assert b"openid" not in signed_in(ada).get("/account/").content
+    invitations.invite(ada, team, "new@example.com", "member", rf.get("/"))
+    link = re.search(r"http://testserver(/join/\S+)", mail.outbox[0].body)[1]
+    assert b"Continue with Analytical Engines" in Client().get(link).content
+    answer, _ = come_through("ada@example.com", query="?next=/account/")
+    assert answer["location"] == "/account/"

@@ -315,6 +315,23 @@ def test_a_wrong_profile_is_told_beside_the_field(ada, name) -> None:
     assert 'id="id_language_error"' in seen
 
 
+@pytest.mark.parametrize(
+    ("page", "queries"),
+    [
+        ("/account/", 3),
+        ("/account/sessions/", 11),  # with one session; each further one is looked up
+        ("/accounts/2fa/", 4),
+        ("/accounts/passkeys/", 3),
+        ("/accounts/password/change/", 2),
+    ],
+)
+def test_a_page_of_the_account_costs_a_fixed_number_of_queries(ada, page, queries, django_assert_num_queries) -> None:
+    browser = sign_in(ada)
+    browser.get(page)
+    with django_assert_num_queries(queries):
+        browser.get(page)
+
+
 def test_pages_of_somebody_who_left_the_room_are_not_in_the_browsers_memory(ada) -> None:
     for page in ("/account/", "/account/sessions/"):
         assert "no-store" in signed_in(ada).get(page)["cache-control"]

@@ -261,7 +261,9 @@ def test_a_talk_in_the_browser(watched: Callable[..., Watched], product: Running
     expect(page.locator(".is-answer").nth(2).locator(".pg-tokens")).to_be_visible()
     talk(page, "And again.")
     refused = page.locator(".is-answer").nth(3)
-    expect(refused.locator(".pg-error")).to_contain_text("429 · rate_limit_exceeded Rate limit reached")
+    expect(refused.locator(".pg-error")).to_contain_text(
+        "429 · rate_limit_exceeded Rate limit reached for gpt-4o-mini in"
+    )
     expect(refused.locator(".pg-wait")).to_contain_text("It fits again in")
     expect(page.get_by_label("Message", exact=True)).to_have_value("And again.")
 

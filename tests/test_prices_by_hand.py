@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from accounts.models import AuditEntry, Change
 from tests import rows
 from tests.people import person
-from usage import catalog, ledger, price_acts
+from usage import catalog, ledger, price_acts, shipper
 from usage.models import Price, PriceVersion, UsageEvent
 from usage.price_acts import KNOWN_AFTER, InForce, InThePast, Priced, StartsAlready
 
@@ -41,8 +41,7 @@ def input_price(priced: Priced, at: datetime) -> Decimal | None:
 
 
 def test_a_price_set_by_hand_holds_from_when_every_shipper_knows_it_and_closes_the_one_before() -> None:
-    catalog.seed_models()
-    catalog.seed_prices()
+    catalog.seed_prices_of([GPT_4[:2]])
     listed = PriceVersion.objects.get(price_book="openai", model="gpt-4", service_tier="")
     grace = person("grace@example.com", is_staff=True)
     version = price_acts.set_price(grace, GPT_4, prices("20"), None, "committed use", NOW)
@@ -56,9 +55,12 @@ def test_a_price_set_by_hand_holds_from_when_every_shipper_knows_it_and_closes_t
     assert Change.objects.filter(kind="priceversion", row_id=version.pk).exists()
 
 
+def test_every_shipper_looks_at_the_prices_before_a_new_one_applies() -> None:
+    assert timedelta(seconds=shipper.PRICES_FRESH_S) < KNOWN_AFTER
+
+
 def test_the_next_call_is_priced_by_it_and_the_calls_before_keep_what_they_cost() -> None:
-    catalog.seed_models()
-    catalog.seed_prices()
+    catalog.seed_prices_of([GPT_4[:2]])
     key, _ = rows.key(rows.team())
     version = price_acts.set_price(None, GPT_4, prices("20"), None, "", NOW)
     before, after = rows.entry(key, NOW), rows.entry(key, version.valid_from)
@@ -123,7 +125,7 @@ LIST_STARTS = st.lists(st.integers(-20, 60), unique=True, max_size=3).map(sorted
 
 
 @given(acts=st.lists(st.one_of(SET, WITHDRAW), max_size=10), list_starts=LIST_STARTS)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_done_one_version_at_most_applies_at_a_moment_and_the_past_stays_as_it_was(
     acts: list[tuple[object, ...]], list_starts: list[int]
 ) -> None:

@@ -87,7 +87,8 @@ def held() -> tuple[Any]:
 
 
 CALLER = Caller(
-    key_id=1, key_name="notebook", team_id=1, team_name="Ada's team", expires_at_s=0, scopes=(),
+    key_id=1, secret_id=1, key_name="notebook", team_id=1, team_name="Ada's team", expires_at_s=0, scopes=(),
+    models=frozenset(), networks=None,
     drains_on_abort=False, reserve_output_tokens=100, base_headers=(),
 )  # fmt: skip
 TARGET = Target(

@@ -52,6 +52,8 @@ def change_provider(actor: User, provider_id: int, wanted: Mapping[str, Any], ap
     if changes:
         provider.save()
         audit.record(actor, "provider.change", None, provider, **changes)
+    if "price_book" in changes and not provider.is_sandbox:
+        catalog.seed_prices_of((provider.price_book, route.upstream_model) for route in provider.routes.all())
     return provider
 
 

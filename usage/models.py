@@ -277,6 +277,8 @@ class UsageEvent(Usage):
             models.Index(fields=["team", "-id"], name="event_team"),
             models.Index(fields=["key", "-id"], name="event_key"),
             models.Index(fields=["team", "-id"], name="event_not_ok", condition=~Q(outcome="ok")),
+            # The same for the whole instance.
+            models.Index(fields=["-id"], name="event_not_ok_anywhere", condition=~Q(outcome="ok")),
         ]
 
     def __str__(self) -> str:

@@ -82,7 +82,7 @@ def set_price(
 
 @transaction.atomic
 def withdraw(actor: User, version_id: int, now: datetime) -> None:
-    """Remove a version before any shipper could have used it; what came before it holds on. Sent twice, it does no harm.
+    """Remove a version before any shipper could have used it; what came before it holds on. Harmless when sent twice.
     Raises InForce."""
     found = PriceVersion.objects.filter(pk=version_id).values_list("price_book", "model", "service_tier").first()
     if found is None:

@@ -9,18 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from importlib import import_module
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from genai_prices.data_snapshot import get_snapshot
-from genai_prices.types import (
-    ConditionalPrice,
-    ModelInfo,
-    ModelPrice,
-    StartDateConstraint,
-    TieredPrices,
-    TimeOfDateConstraint,
-)
+if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
+    from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice
 
 SOURCE = f"genai-prices {version('genai-prices')}"
 # Before the first model we sell: the first price of a list counts from always.
@@ -50,15 +45,26 @@ class HourlyPrices(Exception):
     """The price depends on the hour of day, which a span of dates cannot say."""
 
 
+def _snapshot() -> DataSnapshot:
+    """Loaded when it is first asked for: 10 MB that the gateway's process mostly does without."""
+    snapshot: DataSnapshot = import_module("genai_prices.data_snapshot").get_snapshot()
+    return snapshot
+
+
+def _is_a(thing: object, kind: str) -> bool:
+    """Whether it is of that class of the library."""
+    return isinstance(thing, getattr(import_module("genai_prices.types"), kind))
+
+
 def books() -> list[tuple[str, str]]:
     """Ids and names of all price books, by id."""
-    return sorted((provider.id, provider.name) for provider in get_snapshot().providers)
+    return sorted((provider.id, provider.name) for provider in _snapshot().providers)
 
 
 def spans(price_book: str, model_name: str) -> list[Span]:
     """All tiers, standard first; none for a model that the book does not know. Raises HourlyPrices."""
     try:
-        provider, model = get_snapshot().find_provider_model(model_name, None, price_book, None)
+        provider, model = _snapshot().find_provider_model(model_name, None, price_book, None)
     except LookupError:
         return []
     found = list(_spans_of("", model))
@@ -106,17 +112,18 @@ def _context(tier: str) -> dict[str, str] | None:
 
 
 def _conditional(model: ModelInfo) -> list[ConditionalPrice]:
-    return [] if isinstance(model.prices, ModelPrice) else list(model.prices)
+    prices: Any = model.prices
+    return [] if _is_a(prices, "ModelPrice") else list(prices)
 
 
 def _dates(constraints: Iterable[object]) -> Iterator[date]:
     return (_date(constraint) for constraint in constraints)
 
 
-def _date(constraint: object) -> date:
-    if isinstance(constraint, TimeOfDateConstraint):
+def _date(constraint: Any) -> date:
+    if _is_a(constraint, "TimeOfDateConstraint"):
         raise HourlyPrices
-    return constraint.start_date if isinstance(constraint, StartDateConstraint) else BEGINNING
+    return constraint.start_date if _is_a(constraint, "StartDateConstraint") else BEGINNING
 
 
 def _midnight(day: date) -> datetime:
@@ -128,7 +135,7 @@ def _by_class(prices: ModelPrice) -> dict[str, Steps]:
     found = {}
     for key, token_class in CLASS_OF.items():
         price = getattr(prices, key)
-        if isinstance(price, TieredPrices):
+        if _is_a(price, "TieredPrices"):
             found[token_class] = ((0, price.base), *((tier.start, tier.price) for tier in price.tiers))
         elif price is not None:
             found[token_class] = ((0, price),)

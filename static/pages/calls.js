@@ -12,7 +12,8 @@
   });
   /* An address without the fields that nobody filled in. */
   document.addEventListener("submit", (event) => {
-    if (event.target.id !== "filters") return;
+    // By its attribute: the form has a field named "id".
+    if (!event.target.matches("#filters")) return;
     for (const field of event.target.elements) if (field.name && field.value === "") field.disabled = true;
   });
   addEventListener("pageshow", () => {

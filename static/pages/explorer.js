@@ -56,7 +56,9 @@
     const note = template.content.cloneNode(true);
     if (part.id === "explored") note.querySelector("[data-again]").remove();
     part.querySelector(".waterfall-wait")?.remove();
-    part.append(note);
+    // Where it is seen: above what is still the old answer, or in place of the part.
+    if (part.id === "explored") part.prepend(note);
+    else part.append(note);
   }
   document.addEventListener("htmx:responseError", failed);
   document.addEventListener("htmx:sendError", failed);

@@ -20,6 +20,7 @@
   let countdown = 0;
   // The secret lives here and nowhere else.
   let made = null;
+  const promise = by("pg-key-state").textContent;
 
   const say = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 
@@ -53,10 +54,16 @@
     return made.secret;
   }
 
+  function forget() {
+    made = null;
+    by("pg-key-state").textContent = promise;
+  }
+
   addEventListener("pagehide", () => {
     if (!made) return;
     navigator.sendBeacon(form.dataset.endUrl, new URLSearchParams({ key: made.id, csrfmiddlewaretoken: csrf }));
-    made = null;
+    // The page may come back from the browser's memory: it then makes another.
+    forget();
   });
 
   /* What is asked ------------------------------------------------------------------------------------------------------ */
@@ -242,7 +249,7 @@
     if (!reply.ok) {
       const { error } = await reply.json();
       // A key of this page that was revoked meanwhile is replaced at the next message.
-      if (reply.status === 401 && !usesOwnKey()) made = null;
+      if (reply.status === 401 && !usesOwnKey()) forget();
       fail(answer, error, reply.headers);
       return false;
     }

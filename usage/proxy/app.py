@@ -170,6 +170,7 @@ class Gateway:
             return self.limiter.reserve(caller.scopes, tokens, time.monotonic_ns())
         except NoHeadroom as error:
             self._record_refusal(exchange, caller, call, error)
+            error.model = call.model
             raise
 
     def _record_refusal(self, exchange: Exchange, caller: Caller, call: Call, error: NoHeadroom) -> None:

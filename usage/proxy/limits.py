@@ -42,6 +42,8 @@ class NoHeadroom(Exception):
         super().__init__(limit_name)
         self.scope, self.limit_name, self.limit = scope, limit_name, limit
         self.used, self.asked, self.wait_ns, self.never_fits = used, asked, wait_ns, never_fits
+        # Of the call; limits know nothing of models, but the message names it.
+        self.model = ""
         # Which keys filled the window: set by the limiter, which knows them.
         self.filled: Filled = Filled((), 0)
 

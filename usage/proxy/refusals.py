@@ -100,7 +100,7 @@ def tell(error: Exception, *, method: str, path: str, model: str = "", organizat
         case ContextLengthExceeded():
             return _too_long(error)
         case NoHeadroom():
-            return _no_headroom(error, model, organization)
+            return _no_headroom(error, error.model or model, organization)
         case WrongMethod():
             hint = f"(HINT: Perhaps you meant to make a {error.allowed} request instead?)"
             message = f"Not allowed to {method} on {path}. {hint}"

@@ -79,13 +79,18 @@ class CallFilter:
         return value is not None and value not in ((), "", ANY)
 
 
+# A call that went well was answered with 200.
+FIRST_ERROR_STATUS = 400
+
+
 def apply(wanted: CallFilter, events: QuerySet[UsageEvent]) -> QuerySet[UsageEvent]:
     """What is in the span is found by the time in the id, which is the order of the primary key."""
     if wanted.since is not None:
         events = events.filter(id__gte=first_id(wanted.since - NEAR), started_at__gte=wanted.since)
     if wanted.until is not None:
         events = events.filter(id__lt=first_id(wanted.until + NEAR), started_at__lt=wanted.until)
-    if wanted.outcomes and Outcome.OK not in wanted.outcomes:
+    never_ok = wanted.outcomes and Outcome.OK not in wanted.outcomes
+    if never_ok or (wanted.statuses and min(wanted.statuses) >= FIRST_ERROR_STATUS):
         # The words of the partial indexes on what went wrong, without which they are not used.
         events = events.filter(~Q(outcome="ok"))
     if wanted.tokens:

@@ -7,7 +7,7 @@ process began and nobody on the whole instance called in it: then nothing says t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -32,7 +32,7 @@ class Use:
     tokens: Amounts = field(default_factory=lambda: [0] * AN_HOUR)
     busy_us: Amounts = field(default_factory=lambda: [0] * AN_HOUR)
 
-    def add(self, at: int, row: dict[str, Any]) -> None:
+    def add(self, at: int, row: Mapping[str, Any]) -> None:
         self.calls[at] += int(row["calls"])
         self.refused[at] += int(row["refused_calls"])
         self.tokens[at] += int(row["tokens"])
@@ -96,7 +96,8 @@ def busiest_teams(now: datetime) -> dict[int, Use]:
     first = int(now.timestamp()) // MINUTE_S - AN_HOUR + 1
     rows = MinuteBucket.objects.filter(minute__gte=first).order_by().values("team_id")
     found = {}
-    for row in rows.annotate(**{name: Sum(name) for name in MinuteBucket.SUMS}):
+    sums: Iterable[Mapping[str, Any]] = rows.annotate(**{name: Sum(name) for name in MinuteBucket.SUMS})
+    for row in sums:
         found[row["team_id"]] = use = Use()
         use.add(AN_HOUR - 1, row)
     return found
@@ -110,9 +111,10 @@ def pulse(scope: Scope, now: datetime) -> str:
     return f"{minute}-{sums['calls'] or 0}-{sums['refused'] or 0}"
 
 
-def _rows(scope: Scope, first: int) -> Iterable[dict[str, Any]]:
+def _rows(scope: Scope, first: int) -> Iterable[Mapping[str, Any]]:
     rows = MinuteBucket.objects.filter(team_id=scope.team_id, minute__gte=first)
-    return rows.values("minute", "key_id", *MinuteBucket.SUMS)
+    found: Iterable[Mapping[str, Any]] = rows.values("minute", "key_id", *MinuteBucket.SUMS)
+    return found
 
 
 def _known(first: int, up_since: datetime | None) -> list[bool]:

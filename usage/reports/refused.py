@@ -76,7 +76,7 @@ def by_minute(scope: Scope, since: datetime) -> dict[str, dict[int, int]]:
     rows = calls.visible(scope, None).filter(~Q(outcome="ok"), outcome="refused", id__gte=call_filter.first_id(since))
     found: dict[str, dict[int, int]] = {}
     for started_at, refusal in rows.values_list("started_at", "refusal")[:MOST_ROWS]:
-        if (refusal or {}).get("scope") == "team":
+        if refusal is not None and refusal.get("scope") == "team":
             minute = int((started_at - since).total_seconds()) // 60
             of_limit = found.setdefault(refusal["limit_name"], {})
             of_limit[minute] = of_limit.get(minute, 0) + 1

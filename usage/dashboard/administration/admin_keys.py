@@ -7,6 +7,7 @@ from datetime import datetime
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 
@@ -15,6 +16,7 @@ from accounts.models import AdminKey
 from accounts.policy import Standing
 from usage import vault
 from usage.dashboard.administration.forms import AdminKeyForm
+from usage.dashboard.catalog.leaving import leave
 from usage.dashboard.frame import on_instance
 from usage.dashboard.keys.forms import Once
 
@@ -43,7 +45,7 @@ def create(request: HttpRequest, standing: Standing) -> HttpResponse:
         return render(request, "dashboard/administration/admin_key_new.html", {"form": form})
     if not Once(request.session).claim(form.cleaned_data["ticket"]):
         messages.info(request, gettext("This form was sent twice; one key was made."))
-        return redirect("admin-keys")
+        return leave(request, reverse("admin-keys"))
     key, secret = admin_keys.create(standing.user, form.cleaned_data["name"], form.cleaned_data["expires_at"])
     # Kept for one look, sealed: the session's row must not hold a working secret.
     request.session[FRESH] = {"id": key.pk, "sealed": vault.seal(secret, BOUND_TO.format(key.pk))}
@@ -56,7 +58,7 @@ def made(request: HttpRequest, standing: Standing, admin_key_id: int) -> HttpRes
     key = get_object_or_404(AdminKey, pk=admin_key_id)
     fresh = request.session.pop(FRESH, None)
     if not fresh or fresh["id"] != key.pk:
-        return redirect("admin-keys")
+        return leave(request, reverse("admin-keys"))
     secret = vault.open_sealed(fresh["sealed"], BOUND_TO.format(key.pk))
     start = int(timezone.now().timestamp()) // 86_400 * 86_400 - DAYS_IN_SAMPLE * 86_400
     sample = CURL.format(url=instance.public_url(request), start=start, secret=secret)
@@ -71,7 +73,7 @@ def revoke(request: HttpRequest, standing: Standing, admin_key_id: int) -> HttpR
         return render(request, "dashboard/administration/admin_key_revoke.html", {"key": key})
     admin_keys.revoke(standing.user, key, timezone.now())
     messages.success(request, gettext("%(name)s is revoked.") % {"name": key.name})
-    return redirect("admin-keys")
+    return leave(request, reverse("admin-keys"))
 
 
 def _state(key: AdminKey, now: datetime) -> str:

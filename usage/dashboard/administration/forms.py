@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
-from zoneinfo import available_timezones
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -13,10 +12,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import AdminKey, InstanceSettings, Team, Tier
-from usage.dashboard.forms import LIMITS, LimitsForm, ModelForm, mark_errors
+from usage.dashboard.forms import LIMITS, LimitsForm, ModelForm, ZoneSelect, mark_errors
 from usage.dashboard.keys.forms import MomentField, Once, RangesField
 
-NOT_CITIES = ("Etc/", "posix/", "right/", "SystemV/")
 MOST_RESERVED = 1_000_000
 
 
@@ -73,7 +71,7 @@ class NewTeamForm(ModelForm):
         self.initial["tier"] = of_instance.default_tier_id
         self.initial["time_zone"] = of_instance.default_time_zone
         self.fields["tier"].empty_label = None  # type: ignore[attr-defined]
-        self.fields["time_zone"].widget = zone_select()
+        self.fields["time_zone"].widget = ZoneSelect()
         mark_errors(self)
 
 
@@ -135,7 +133,7 @@ class SettingsForm(ModelForm):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.fields["default_tier"].empty_label = _("the first in the list")  # type: ignore[attr-defined]
-        self.fields["default_time_zone"].widget = zone_select()
+        self.fields["default_time_zone"].widget = ZoneSelect()
         self.fields["private_networks"].widget.attrs["placeholder"] = "10.20.0.0/16"
         mark_errors(self)
 
@@ -148,8 +146,3 @@ class SettingsForm(ModelForm):
         if "@" in parts.netloc:
             raise ValidationError(_("Only a host, without a name and a password."))
         return f"{parts.scheme}://{parts.netloc}" if url else ""
-
-
-def zone_select() -> forms.Select:
-    zones = sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith(NOT_CITIES))
-    return forms.Select(choices=[(zone, zone) for zone in ("UTC", *zones)])

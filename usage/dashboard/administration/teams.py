@@ -11,7 +11,8 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 
@@ -20,6 +21,7 @@ from accounts.models import ApiKey, Membership, Team, Tier
 from accounts.policy import Standing
 from usage.dashboard.administration import words
 from usage.dashboard.administration.forms import NewTeamForm, TeamForm
+from usage.dashboard.catalog.leaving import leave
 from usage.dashboard.frame import on_instance
 from usage.dashboard.keys.forms import Once
 from usage.reports.teams import SoFar, so_far
@@ -98,7 +100,6 @@ def team_page(request: HttpRequest, standing: Standing, team_id: int) -> HttpRes
         "members": members,
         "key_count": _live_keys([shown], now).get(shown.pk, 0),
         "told": words.tell(entries.entries, of_team=shown),
-        "has_more": entries.older_than is not None,
         "zone": shown.zone,
     }
     return render(request, "dashboard/administration/team.html", context)
@@ -111,7 +112,7 @@ def team_new(request: HttpRequest, standing: Standing) -> HttpResponse:
         return render(request, "dashboard/administration/team_new.html", {"form": form})
     if not Once(request.session).claim(form.cleaned_data["ticket"]):
         messages.info(request, gettext("This form was sent twice; one team was made."))
-        return redirect("teams")
+        return leave(request, reverse("teams"))
     made, owner = form.save(commit=False), form.cleaned_data["owner_email"].strip().lower()
     is_own = not owner or owner == standing.user.email.lower()
     teams.create(standing.user, made, owned=is_own)
@@ -125,7 +126,7 @@ def team_new(request: HttpRequest, standing: Standing) -> HttpResponse:
             else gettext("%(name)s is made. The invitation to %(email)s could not be sent: send it again on its page.")
         )
         messages.success(request, said % {"name": made.name, "email": owner})
-    return redirect("team", made.pk)
+    return leave(request, reverse("team", args=[made.pk]))
 
 
 @on_instance
@@ -135,7 +136,7 @@ def team_change(request: HttpRequest, standing: Standing, team_id: int) -> HttpR
     if request.method == "POST" and form.is_valid():
         teams.change(standing.user, changed, **form.cleaned_data)
         messages.success(request, gettext("%(name)s is saved.") % {"name": changed.name})
-        return redirect("team", changed.pk)
+        return leave(request, reverse("team", args=[changed.pk]))
     return render(request, "dashboard/administration/team_change.html", {"form": form, "changed": changed})
 
 
@@ -154,7 +155,7 @@ def team_archive(request: HttpRequest, standing: Standing, team_id: int) -> Http
         messages.success(
             request, gettext("%(name)s is archived: its keys stop within two seconds.") % {"name": shown.name}
         )
-    return redirect("team", shown.pk)
+    return leave(request, reverse("team", args=[shown.pk]))
 
 
 def _asked_for(asked: Asked) -> QuerySet[Team]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.db import IntegrityError
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.utils.translation import gettext
 
 from accounts import tiers
 from accounts.models import Team, Tier
 from accounts.policy import Standing
 from usage.dashboard.administration.forms import TierForm
+from usage.dashboard.catalog.leaving import leave, said_to_be_taken
 from usage.dashboard.frame import on_instance
 
 LIVE_TEAMS = Q(teams__archived_at=None)
@@ -23,6 +26,8 @@ def tier_list(request: HttpRequest, standing: Standing) -> HttpResponse:
     found = Tier.objects.annotate(
         team_count=Count("teams", filter=LIVE_TEAMS), archived_count=Count("teams", filter=ARCHIVED_TEAMS)
     )
+    # A sum over groups drops the order of the model.
+    found = found.order_by("position", "pk")
     return render(request, "dashboard/administration/tiers.html", {"tiers": found})
 
 
@@ -32,11 +37,14 @@ def tier_edit(request: HttpRequest, standing: Standing, tier_id: int | None = No
     tier = get_object_or_404(Tier, pk=tier_id) if tier_id is not None else Tier()
     form = TierForm(request.POST or None, instance=tier)
     if request.method == "POST" and form.is_valid():
-        tiers.save(standing.user, form.save(commit=False))
-        messages.success(
-            request, gettext("%(name)s is saved. Its limits hold within two seconds.") % {"name": tier.name}
-        )
-        return redirect("tiers")
+        try:
+            tiers.save(standing.user, form.save(commit=False))
+        except IntegrityError:
+            said_to_be_taken(form, "name")
+        else:
+            said = gettext("%(name)s is saved. Its limits hold within two seconds.")
+            messages.success(request, said % {"name": tier.name})
+            return leave(request, reverse("tiers"))
     touched = Team.objects.filter(tier_id=tier_id, archived_at=None).count() if tier_id else 0
     context = {"form": form, "tier": tier, "touched": touched}
     return render(request, "dashboard/administration/tier.html", context)
@@ -48,7 +56,7 @@ def tier_move(request: HttpRequest, standing: Standing, tier_id: int) -> HttpRes
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     tiers.move(standing.user, tier, up=request.POST.get("to") == "up")
-    return redirect("tiers")
+    return leave(request, reverse("tiers"))
 
 
 @on_instance
@@ -63,5 +71,5 @@ def tier_delete(request: HttpRequest, standing: Standing, tier_id: int) -> HttpR
             using = Team.objects.filter(tier_id=tier_id).count()
         else:
             messages.success(request, gettext("%(name)s is deleted.") % {"name": tier.name})
-            return redirect("tiers")
+            return leave(request, reverse("tiers"))
     return render(request, "dashboard/administration/tier_delete.html", {"tier": tier, "using": using})

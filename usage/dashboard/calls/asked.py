@@ -129,6 +129,7 @@ class CallForm(forms.Form):
 
     def __init__(self, query: QueryDict, *, on_instance: bool, sees_members: bool) -> None:
         super().__init__(query)
+        self._query = query
         for name, is_meant in (("team", on_instance), ("member", sees_members)):
             if not is_meant:
                 del self.fields[name]
@@ -186,9 +187,9 @@ class CallForm(forms.Form):
     def query(self, without: str = "", value: str = "", **more: str) -> str:
         """The query string of the same question: what makes sense of it, without one field or one value of it."""
         query = QueryDict(mutable=True)
-        for name in self.fields:
-            if name in self.cleaned_data and self.given(name) is not None and (name != without or value):
-                values = self.data.getlist(name) if isinstance(self.fields[name], AnyOf) else [self.data.get(name)]
+        for name, field in self.fields.items():
+            if self.given(name) is not None and (name != without or value):
+                values = self._query.getlist(name) if isinstance(field, AnyOf) else [self._query.get(name, "")]
                 query.setlist(name, [each for each in values if name != without or each != value])
         for name, each in more.items():
             query[name] = each

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -117,9 +116,12 @@ def _lines(standing: Standing, wanted: CallFilter) -> Iterator[bytes]:
 
 
 async def _in_turn(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    take: Any = sync_to_async(lambda: next(parts, None))
-    while (part := await take()) is not None:
+    while (part := await sync_to_async(_following)(parts)) is not None:
         yield part
+
+
+def _following(parts: Iterator[bytes]) -> bytes | None:
+    return next(parts, None)
 
 
 team_page, instance_page = in_team(Action.SEE_OWN_CALLS)(page), on_instance(page)

@@ -64,6 +64,10 @@ class ProviderForm(ModelForm):
                 self.fields["api_key"].help_text = _("Leave it empty to keep it. A new base URL needs a new one.")
         if not (self.instance.pk and self._had_key):
             del self.fields["without_key"]
+        if self.instance.is_sandbox:
+            # It is started and found by the product itself, wherever it listens.
+            self.fields["base_url"].disabled = self.fields["api_key"].disabled = True
+            self.fields["base_url"].help_text = _("The built-in sandbox: its address is its own.")
         if has_calls:
             self.fields["name"].help_text = _("Its calls are counted under this name, so it stays.")
             self.fields["name"].disabled = True

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 from django.contrib import messages
 from django.db import IntegrityError
 from django.db.models import Count, QuerySet
@@ -14,13 +18,15 @@ from django.utils.translation import gettext
 from accounts.models import InstanceSettings
 from accounts.networks import Networks
 from accounts.policy import Standing
-from usage import catalog_acts, provider_health
+from usage import catalog_acts
 from usage.dashboard.catalog.leaving import leave, only_post, said_to_be_taken
 from usage.dashboard.catalog.provider_form import ProviderForm, form_for, price_books
 from usage.dashboard.frame import on_instance
 from usage.models import Provider
-from usage.provider_health import Look
 from usage.reports import catalog_use
+
+if TYPE_CHECKING:
+    from usage.provider_health import Look
 
 
 @on_instance
@@ -70,7 +76,7 @@ def provider_check(request: HttpRequest, standing: Standing, provider_id: int) -
     if request.method != "POST":
         return only_post()
     return render(
-        request, "dashboard/catalog/providers.html", _listed(tried=(provider.pk, provider_health.look_at(provider)))
+        request, "dashboard/catalog/providers.html", _listed(tried=(provider.pk, _provider_health().look_at(provider)))
     )
 
 
@@ -120,7 +126,7 @@ def _providers() -> QuerySet[Provider]:
 
 def _look(provider: Provider | None, form: ProviderForm) -> Look:
     stored = Provider.objects.get(pk=provider.pk) if provider else None
-    typed = form.cleaned_data["api_key"]
+    typed, provider_health = form.cleaned_data["api_key"], _provider_health()
     if stored is None or form.has_moved():
         allowed = Networks(InstanceSettings.current().private_networks)
         return provider_health.look(form.cleaned_data["base_url"], typed, allowed)
@@ -136,3 +142,8 @@ def _sheet(
     stored = Provider.objects.get(pk=provider.pk) if provider else None
     context = {"form": form, "provider": stored, "look": look, "books": price_books()}
     return render(request, "dashboard/catalog/provider.html", context)
+
+
+def _provider_health() -> ModuleType:
+    """With it comes the providers' SDK, 25 MB: in the gateway's process not before somebody presses "Test"."""
+    return import_module("usage.provider_health")

@@ -16,8 +16,8 @@ MOST_SHADES = 4
 
 
 def of(series: Sequence[Series], group: Dimension | None, subgroup: Dimension | None = None) -> list[tuple[str, int]]:
-    """A colour's name and its shade (0 the fullest) for each series. Subgroups are shades of their group's colour; where
-    a group has more of them than shades can be told apart, groups are shades of their subgroup's colour."""
+    """A colour's name and its shade (0 the fullest) for each series. Subgroups are shades of their group's colour; if a
+    group has more of them than shades can be told apart, groups are shades of their subgroup's colour."""
     pairs = [(each.group, each.subgroup) for each in series]
     sizes = Counter(outer.id for outer, inner in pairs if outer and inner)
     if max(sizes.values(), default=0) > MOST_SHADES:

@@ -30,11 +30,14 @@ def of_answer(
     colours: Sequence[tuple[str, int]],
     marks: Sequence[Mark],
     before_name: str,
+    estimates: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """As JSON. `names` and `colours` stand beside `answer.series`."""
+    """As JSON. `names` and `colours` stand beside `answer.series`, `estimates` beside `answer.values`."""
     metric = view.metric
     drawn = list(zip(answer.series, names, colours, strict=True))
     traces = [_trace(each, name, colour, view) for each, name, colour in _stacked(drawn, metric)]
+    if any(estimates):
+        traces.append(_estimated(answer, view, estimates))
     if has_values(answer.before_values):
         traces.append(_before(answer, view, before_name))
     return {"data": [trace.to_plotly_json() for trace in traces], "layout": _layout(answer, view, marks)}
@@ -67,6 +70,19 @@ def _trace(series: Series, name: str, colour: tuple[str, int], view: View) -> An
             x=places, y=values, name=name, mode="lines", stackgroup="all", hoverinfo="none", meta={**meta, "area": True}
         )
     return graph_objects.Bar(x=places, y=values, name=name, hoverinfo="none", meta=meta)
+
+
+def _estimated(answer: Answer, view: View, estimates: Sequence[int]) -> Any:
+    """Hatched over the top of each bar. A trace with a base of its own is laid over those that are stacked."""
+    tops = zip(answer.values, estimates, strict=True)
+    return graph_objects.Bar(
+        x=list(range(len(estimates))),
+        y=[amounts.drawn(view.metric, part) for part in estimates],
+        base=[amounts.drawn(view.metric, (value or 0) - part) for value, part in tops],
+        name=gettext("estimated"),
+        hoverinfo="none",
+        meta={"estimated": True},
+    )
 
 
 def _before(answer: Answer, view: View, name: str) -> Any:

@@ -14,12 +14,13 @@ from django.utils.translation import gettext
 from accounts.policy import Action, Standing
 from usage.dashboard import formats, snippets
 from usage.dashboard.explorer import amounts, choosing, colouring, controls, figure, saved, table, words
-from usage.dashboard.explorer.address import Preset, View
+from usage.dashboard.explorer.address import Chart, Preset, View
 from usage.dashboard.explorer.look import Look, look
 from usage.dashboard.explorer.place import Place
 from usage.dashboard.frame import in_team, on_instance
 from usage.reports import calls
 from usage.reports.explorer.answer import Answer
+from usage.reports.explorer.estimates import estimated
 from usage.reports.explorer.marks import Mark, marks
 from usage.reports.explorer.question import Compare, Metric, WhyNot
 
@@ -86,12 +87,14 @@ def _found(seen: Look, answer: Answer) -> dict[str, Any]:
     marked = marks(place.scope, question.first_day, question.last_day, place.owner_id)
     has_before = answer.before_total is not None
     before_name = _before_name(view, answer)
+    estimates = _estimates(seen)
     return {
         "answer": answer,
-        "figure": figure.of_answer(answer, view, names, colours, marked, before_name),
+        "figure": figure.of_answer(answer, view, names, colours, marked, before_name, estimates),
         "legend": [(name, *colour) for name, colour in zip(names, colours, strict=True)],
         "before_name": before_name if figure.has_values(answer.before_values) else "",
         "number": _number(seen, answer),
+        "estimated": formats.percent(sum(estimates) / answer.total) if any(estimates) and answer.total else "",
         "marks": [(mark, _key_url(place, mark)) for mark in marked[-MOST_MARKS_LISTED:]],
         "marks_before": [(mark, _key_url(place, mark)) for mark in marked[:-MOST_MARKS_LISTED]],
         "rows": table.rows_of(answer, view, place, colours),
@@ -105,6 +108,14 @@ def _found(seen: Look, answer: Answer) -> dict[str, Any]:
         "can_tell_why": view.metric is Metric.COST and has_before,
         "unknown": amounts.why_unknown(view.metric),
     }
+
+
+def _estimates(seen: Look) -> list[int]:
+    """Of bars of cost; the other charts have no room for a second reading."""
+    view, place = seen.view, seen.place
+    if view.metric is not Metric.COST or view.chart is not Chart.BARS or view.cumulative:
+        return []
+    return estimated(place.scope, seen.question, seen.now, place.owner_id)
 
 
 def _number(seen: Look, answer: Answer) -> dict[str, Any]:

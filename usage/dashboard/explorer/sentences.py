@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext, pgettext
 
 from usage.dashboard import formats
+from usage.dashboard.explorer import words
 from usage.reports.explorer.why import Cause, Part, Share, Side, Why
 
 # Below this a length is as it was.
@@ -37,7 +38,10 @@ def of_part(part: Part, found: Why) -> str:
     sentence = _of_side(part.kind, part.nano_usd, share.before, share.after)
     if len(found.models) == 1 or not sentence:
         return sentence
-    return gettext("%(sentence)s, mostly in %(model)s") % {"sentence": sentence, "model": share.value.name}
+    return gettext("%(sentence)s, mostly in %(model)s") % {
+        "sentence": sentence,
+        "model": words.in_sentence(share.value.name),
+    }
 
 
 def of_share(share: Share) -> str:
@@ -80,7 +84,11 @@ def _mix(part: Part, found: Why) -> str:
     share = best[2]
     assert share.value
     before, after = _part_of_calls(share, found)
-    figures = {"model": share.value.name, "before": formats.percent(before), "after": formats.percent(after)}
+    figures = {
+        "model": words.in_sentence(share.value.name),
+        "before": formats.percent(before),
+        "after": formats.percent(after),
+    }
     if after > before:
         return gettext("more requests to %(model)s, %(before)s → %(after)s of all") % figures
     return gettext("fewer requests to %(model)s, %(before)s → %(after)s of all") % figures

@@ -82,7 +82,7 @@ def names_of(answer: Answer) -> list[str]:
             found.append(gettext("other"))
             continue
         parts = (words.value_name(question.group, each.group), words.value_name(question.subgroup, each.subgroup))
-        found.append(" · ".join(part for part in parts if part) or words.metric_name(question.metric))
+        found.append(words.joined(parts) or words.metric_name(question.metric))
     return found
 
 

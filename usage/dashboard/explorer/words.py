@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
 from django.utils.formats import date_format
@@ -11,6 +12,9 @@ from usage.dashboard import formats
 from usage.dashboard.explorer.address import Preset, Span
 from usage.reports.explorer.answer import Value
 from usage.reports.explorer.question import Compare, Dimension, Grain, Metric, WhyNot
+
+FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
+MOST_IN_SENTENCE = 40
 
 
 def metric_name(metric: Metric) -> str:
@@ -121,6 +125,21 @@ def value_name(dimension: Dimension | None, value: Value | None) -> str:
     return value.name or nothing_name(dimension)
 
 
+def joined(parts: Iterable[str]) -> str:
+    """Side by side in one line. Each keeps its own direction: names may hold right-to-left marks."""
+    given = [part for part in parts if part]
+    return " · ".join(given) if len(given) < 2 else " · ".join(isolated(part) for part in given)
+
+
+def isolated(name: str) -> str:
+    return f"{FIRST_STRONG_ISOLATE}{name}{POP_ISOLATE}"
+
+
+def in_sentence(name: str) -> str:
+    """Of a bearable length, and without turning the sentence around."""
+    return isolated(name if len(name) <= MOST_IN_SENTENCE else f"{name[: MOST_IN_SENTENCE - 1]}…")
+
+
 def nothing_name(dimension: Dimension | None) -> str:
     if dimension is Dimension.TAG:
         return gettext("untagged")
@@ -137,7 +156,7 @@ def why_not_text(reason: WhyNot) -> str:
             "Percentiles are kept by key and by model, not by both at once. The mean is kept for every combination."
         ),
         WhyNot.PERCENTILE_BY_HOUR: gettext("Percentiles are kept by day."),
-        WhyNot.TOO_LONG_FOR_HOURS: gettext("Hours are shown for spans of up to 31 days."),
+        WhyNot.TOO_LONG_FOR_HOURS: gettext("Hours are shown for spans of up to 14 days."),
         WhyNot.TOO_OLD_FOR_HOURS: gettext("Hours are kept for 90 days."),
         WhyNot.TOO_LONG: gettext("This span is too long: three years at most."),
         WhyNot.TEAM_IN_TEAM: gettext("Teams are compared on the whole instance."),

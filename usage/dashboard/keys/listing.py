@@ -20,7 +20,7 @@ from usage.dashboard.frame import in_team
 from usage.dashboard.keys import states
 from usage.dashboard.keys.visible import WITH_SECRETS, visible
 from usage.reports import colours
-from usage.reports.keys import Use, use_of_all
+from usage.reports.keys import Use, cost_this_month, use_of_each
 from usage.reports.span import scope_of
 
 A_PAGE = 50
@@ -67,12 +67,14 @@ def key_list(request: HttpRequest, standing: Standing) -> HttpResponse:
     assert standing.team
     found = list(_matching(visible(standing), asked.search, now))
     state_of = {key.pk: states.of_key(key, now, is_rotating=key.has_ending_secret) for key in found}  # type: ignore[attr-defined]
-    uses = use_of_all(scope_of(standing.team), now)
-    chosen = _sorted([key for key in found if _is_in(state_of[key.pk], asked.state)], asked.sort, uses, now)
+    scope = scope_of(standing.team)
+    spent = cost_this_month(scope, now) if asked.sort == "spend" else {}
+    chosen = _sorted([key for key in found if _is_in(state_of[key.pk], asked.state)], asked.sort, spent, now)
     pages = max(1, -(-len(chosen) // A_PAGE))
     page = min(asked.page, pages)
     shown = chosen[(page - 1) * A_PAGE : page * A_PAGE]
     prefetch_related_objects(shown, WITH_SECRETS, "created_by")
+    uses = use_of_each(scope, [key.pk for key in shown], now)
     rows = [_row(key, state_of[key.pk], uses, standing, now) for key in shown]
     context = {
         "asked": asked,
@@ -117,12 +119,11 @@ def _is_in(state: str, wanted: str) -> bool:
     return not wanted or state == wanted or (wanted == states.LIVE and state == states.ROTATING)
 
 
-def _sorted(found: list[ApiKey], sort: str, uses: dict[int, Use], now: datetime) -> list[ApiKey]:
+def _sorted(found: list[ApiKey], sort: str, spent: dict[int, int], now: datetime) -> list[ApiKey]:
     """What works stands above what does not, whatever the order."""
-    unused = Use()
     orders: dict[str, Any] = {
         "used": lambda key: -(key.last_used_at or LONG_AGO).timestamp(),
-        "spend": lambda key: -uses.get(key.pk, unused).cost_this_month,
+        "spend": lambda key: -spent.get(key.pk, 0),
         "name": lambda key: key.name.casefold(),
         "created": lambda key: -key.created_at.timestamp(),
     }

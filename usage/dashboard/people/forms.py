@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from zoneinfo import available_timezones
 
 from django import forms
 from django.conf import settings
@@ -14,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.members import Role
 from accounts.models import Team, User
+from usage.dashboard.forms import ZoneSelect
 
 ROLE_HELP = {
     Role.OWNER: _("everything, and decides about owners"),
@@ -51,9 +51,8 @@ class TeamSettingsForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        wanted = self.instance.next_time_zone or self.instance.time_zone
-        self.initial["time_zone"] = wanted
-        self.fields["time_zone"].widget = forms.Select(choices=[(zone, zone) for zone in zones(wanted)])
+        self.initial["time_zone"] = self.instance.next_time_zone or self.instance.time_zone
+        self.fields["time_zone"].widget = ZoneSelect()
 
 
 class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -99,10 +98,3 @@ class JoinForm(forms.Form):
             except forms.ValidationError as error:
                 self.add_error("password", error)
         return cleaned
-
-
-def zones(present: str) -> list[str]:
-    places = {
-        zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "posix/", "right/"))
-    }
-    return ["UTC", *sorted(places | {present} - {"UTC"})]

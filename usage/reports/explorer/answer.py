@@ -104,10 +104,10 @@ def ask(scope: Scope, question: Question, now: datetime, owner_id: int | None = 
     reason = why_not(question, now.astimezone(scope.zone).date(), scope.is_instance)
     if reason:
         raise NotAnswered(reason)
-    return _Asking(scope, question, now, KeyRing(scope, owner_id)).answer()
+    return Asking(scope, question, now, KeyRing(scope, owner_id)).answer()
 
 
-class _Asking:
+class Asking:
     """One question on its way to its answer."""
 
     most_series = MOST_SERIES
@@ -193,6 +193,9 @@ class _Asking:
         columns, sums = (("bin",), BIN_SUMS) if of_bins else ((), sums_of(self.metric))
         places: dict[int, int] = {}
         for group, number, *values in rows.grouped_by_time(span, periods, conditions, columns, sums):
+            if not any(values):
+                # Grouped by constants alone, nothing is one row of zeros.
+                continue
             place = places.get(group)
             if place is None:
                 place = places[group] = periods.place(group)
@@ -245,7 +248,7 @@ class _Asking:
             self._sums(replace(question, grain=Grain.HOUR), last), all=True
         ):
             cell.add(*map(int, row[1:]))
-        return cell.value(self.metric)
+        return cell.value(self.metric) if cell.whole else None
 
     def _same_moment_before(self, question: Question) -> datetime:
         local = self.now.astimezone(self.scope.zone)
@@ -296,7 +299,7 @@ class _Line:
 
     def __init__(
         self,
-        asking: _Asking,
+        asking: Asking,
         present: Iterable[dict[int, Cell]],
         before: Iterable[dict[int, Cell]] | None,
     ) -> None:

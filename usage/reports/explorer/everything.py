@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from usage.reports.explorer import rows
-from usage.reports.explorer.answer import Answer, Ids, NotAnswered, _Asking
+from usage.reports.explorer.answer import Answer, Asking, Ids, NotAnswered
 from usage.reports.explorer.cells import BIN_SUMS, Cell, sums_of
 from usage.reports.explorer.names import COLUMNS, KeyRing
 from usage.reports.explorer.periods import Periods
@@ -25,7 +25,7 @@ def ask_everything(scope: Scope, question: Question, now: datetime, owner_id: in
     return _AskingEverything(scope, replace(question, top=sys.maxsize), now, KeyRing(scope, owner_id)).answer()
 
 
-class _AskingEverything(_Asking):
+class _AskingEverything(Asking):
     most_series = sys.maxsize
 
     def _spread(self, question: Question, periods: Periods, top: Sequence[Ids]) -> dict[int, dict[int, Cell]]:

@@ -9,9 +9,9 @@ from enum import StrEnum
 
 MOST_SERIES = 20
 USUAL_SERIES = 9
-# Hours come from quarter hours, which are kept 90 days; more than a month of hours is no longer a picture.
+# Hours come from quarter hours, which are kept 90 days; more than two weeks of hours is no longer a picture.
 HOURS_REACH_BACK_DAYS = 89
-MOST_HOUR_DAYS = 31
+MOST_HOUR_DAYS = 14
 MOST_DAYS = 1100
 
 
@@ -111,7 +111,7 @@ class WhyNot(StrEnum):
     # Bins are kept by model and provider, and by key, but not by both: that would be as many rows as events.
     KEY_AND_MODEL = "percentiles are kept by key or by model, not by both"
     PERCENTILE_BY_HOUR = "percentiles are kept by day"
-    TOO_LONG_FOR_HOURS = "hours are for spans of at most 31 days"
+    TOO_LONG_FOR_HOURS = "hours are for spans of at most 14 days"
     TOO_OLD_FOR_HOURS = "quarter hours are kept 90 days"
     TOO_LONG = "the span is too long"
     BACKWARDS = "the last day is before the first"
