@@ -7,7 +7,8 @@
   const { figureOf, isChinese, isMoney, isRunning, stacks } = window.megadashCharts;
   const LEAST_DRAG_PX = 6;
   const GAP_PX = 18;
-  const MOST_LINES = 14;
+  const MOST_LINES = 24;
+  const MOST_MARKS = 4;
   const NANO_A_USD = 1e9;
 
   function element(tag, className, text) {
@@ -62,6 +63,8 @@
     const { x } = figure.data[0];
     const groups = figure.data.filter((trace) => !trace.meta.before && !trace.meta.estimated);
     const seen = groups.filter((trace) => (groups.length === 1 ? true : trace.y[at])).reverse();
+    // Lines have no order of their own but their height; what is stacked is told from the top.
+    if (!stacks(groups[0])) seen.sort((one, other) => other.y[at] - one.y[at]);
     const sum = meta.totals ? meta.totals[at] : seen.filter(stacks).reduce((total, trace) => total + trace.y[at], 0);
     const growing = isRunning(figure) && at === x.length - 1 ? `, ${meta.soFar}` : "";
     const lines = [[(meta.buckets ? meta.buckets[at] : moment(x[at], meta.byHour)) + growing, amount(sum, meta), null, "tip-head"]];
@@ -70,7 +73,9 @@
     }
     for (const trace of figure.data.filter((each) => each.meta.estimated && each.y[at])) lines.push([trace.name, amount(trace.y[at], meta), "striped", "tip-row cut"]);
     for (const trace of figure.data.filter((each) => each.meta.before)) lines.push([trace.name, amount(trace.y[at], meta), "dots", "tip-row cut"]);
-    for (const mark of (meta.marks ?? []).filter((each) => each.at === at)) lines.push(...mark.texts.map((text) => [text, "", null, "tip-row tip-mark"]));
+    const marks = (meta.marks ?? []).filter((each) => each.at === at).flatMap((each) => each.texts);
+    lines.push(...marks.slice(0, MOST_MARKS).map((text, place) => [text, "", null, `tip-row tip-mark${place ? "" : " cut"}`]));
+    if (marks.length > MOST_MARKS) lines.push([`+ ${marks.length - MOST_MARKS}`, "", null, "tip-row tip-mark"]);
     return lines;
   }
 

@@ -150,13 +150,13 @@ def test_the_page_costs_the_same_queries_however_much_there_is(client, ada, key,
     rows.event(key, NOW)
     # Colours and the sandbox notice are remembered; a new model asks for its colour once.
     client.get(f"/t/{ada.pk}/overview/")
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(15):
         client.get(f"/t/{ada.pk}/overview/")
     for number in range(8):
         other_key = rows.key(ada, f"key {number}")[0]
         rows.event(other_key, NOW - timedelta(days=number), f"model-{number}")
     client.get(f"/t/{ada.pk}/overview/")
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(15):
         client.get(f"/t/{ada.pk}/overview/")
 
 

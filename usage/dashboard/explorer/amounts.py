@@ -64,6 +64,13 @@ def why_unknown(metric: Metric) -> str:
     return gettext("no calls")
 
 
+def basis_name(metric: Metric) -> str:
+    """What the metric was computed over, which stands in the table beside it."""
+    if metric is Metric.CACHE_RATE:
+        return gettext("Prompt tokens")
+    return gettext("Measured calls") if unit_of(metric) == DURATION else gettext("Requests")
+
+
 def drawn(metric: Metric, value: Number | None) -> float | None:
     """As the chart's axis counts: US dollars, seconds, percent."""
     if value is None:

@@ -107,6 +107,7 @@ def _found(seen: Look, answer: Answer) -> dict[str, Any]:
         "chart_name": _chart_name(view),
         "can_tell_why": view.metric is Metric.COST and has_before,
         "unknown": amounts.why_unknown(view.metric),
+        "basis": amounts.basis_name(view.metric),
     }
 
 
