@@ -62,7 +62,7 @@
     const { meta } = figure.layout;
     const { x } = figure.data[0];
     const groups = figure.data.filter((trace) => !trace.meta.before && !trace.meta.estimated);
-    const seen = groups.filter((trace) => (groups.length === 1 ? true : trace.y[at])).reverse();
+    const seen = groups.filter((trace) => (stacks(trace) ? trace.y[at] : (trace.y[at] ?? null) !== null)).reverse();
     // Lines have no order of their own but their height; what is stacked is told from the top.
     if (!stacks(groups[0])) seen.sort((one, other) => other.y[at] - one.y[at]);
     const sum = meta.totals ? meta.totals[at] : seen.filter(stacks).reduce((total, trace) => total + trace.y[at], 0);

@@ -262,3 +262,26 @@ def test_the_figure_is_plain_json_without_plotlys_default_template(client, ada, 
     body = client.get(f"/t/{ada.pk}/overview/figure.json").content
     assert len(body) < 4000
     assert "template" not in json.loads(body)["layout"]
+
+
+def test_the_side_bar_warns_of_the_nearest_limit_from_three_quarters_on() -> None:
+    team = rows.team()
+    gauges = {"limit": 60, "reserved": 0, "ms_to_full": 0, "s_to_refusal": None}
+
+    class Near:
+        used = 44
+
+        def team_gauges(self, team_id: int) -> list[headroom.Gauge]:
+            return [headroom.Gauge("team", "requests", used=self.used, remaining=60 - self.used, **gauges)]
+
+        def key_gauges(self, key_id: int) -> list[headroom.Gauge]:
+            return []
+
+    client, limiter = signed_in(person("ada@example.com", team)), Near()
+    headroom.register(limiter)
+    try:
+        assert b'class="near"' not in client.get(f"/t/{team.pk}/overview/").content
+        limiter.used = 48
+        assert b'<span class="near">80%' in client.get(f"/t/{team.pk}/overview/").content
+    finally:
+        headroom.register(None)
