@@ -20,7 +20,7 @@ REMEMBERED = "instance"
 def change(actor: User, wanted: dict[str, Any]) -> None:
     """`wanted` by column. Says nothing where nothing changed."""
     InstanceSettings.current()
-    held = InstanceSettings.objects.select_for_update().select_related("default_tier").get(pk=1)
+    held = InstanceSettings.objects.select_for_update().get(pk=1)
     changed = audit.differences(held, wanted)
     if not changed:
         return

@@ -135,9 +135,13 @@ def _visits() -> Iterator[Visit]:
         if any(part in name for part in NOT_PAGES):
             continue
         try:
-            arguments = {parameter: objects[parameter]() for parameter in parameters if parameter not in defaults}
-        except (KeyError, AttributeError) as error:
-            print(f"{name}: no {error} here, not measured", file=sys.stderr)
+            arguments = {
+                parameter: objects.get(f"{name.partition('-')[0]} {parameter}", objects.get(parameter, _nothing))()
+                for parameter in parameters
+                if parameter not in defaults
+            }
+        except LookupError:
+            print(f"{name}: nothing to open here, not measured", file=sys.stderr)
             continue
         path = reverse(name, kwargs=arguments | defaults)
         for_instance = path.startswith("/instance/")
@@ -156,6 +160,10 @@ def _named(patterns: list[Any], above: tuple[str, ...] = ()) -> Iterator[tuple[s
             yield pattern.name, parameters, dict(pattern.default_args)
 
 
+def _nothing() -> object:
+    raise LookupError
+
+
 def _objects() -> dict[str, Callable[[], object]]:
     """What fills an address: the largest team, its busiest key, the newest call."""
     team = Team.objects.order_by("pk").first()
@@ -163,7 +171,11 @@ def _objects() -> dict[str, Callable[[], object]]:
     owner = User.objects.get(email="owner0@example.com")
     route = Route.objects.order_by("pk").first()
     call = UsageEvent.objects.filter(team=team).order_by("-id").first()
-    SavedView.objects.get_or_create(team=team, created_by=owner, name="A year by key", query="range=12m&group=key")
+    administrator = User.objects.get(email="admin@example.com")
+    views = [
+        SavedView.objects.get_or_create(team=of_team, created_by=maker, name="A year")[0]
+        for of_team, maker in ((team, owner), (None, administrator))
+    ]
     return {
         "team_id": lambda: team.pk,
         "key_id": lambda: ApiKey.objects.filter(team=team).order_by("pk")[0].pk,
@@ -176,6 +188,7 @@ def _objects() -> dict[str, Callable[[], object]]:
         "membership_id": lambda: Membership.objects.filter(team=team).order_by("-pk")[0].pk,
         "admin_key_id": lambda: AdminKey.objects.order_by("pk")[0].pk,
         "entry_id": lambda: AuditEntry.objects.order_by("-pk")[0].pk,
-        "view_id": lambda: SavedView.objects.order_by("pk")[0].pk,
+        "view_id": lambda: views[0].pk,
+        "instance view_id": lambda: views[1].pk,
         "dimension": lambda: "key",
     }

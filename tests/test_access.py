@@ -58,7 +58,9 @@ def _blank_pages() -> Iterator[None]:
     """Views run whole, with all their queries; only the drawing is left out."""
     middleware = [name for name in settings.MIDDLEWARE if "whitenoise" not in name]
     templates = [{"BACKEND": "tests.access_world.BlankTemplates"}]
-    with override_settings(TEMPLATES=templates, MIDDLEWARE=middleware):
+    # Thousands of requests by seven sessions: what is undone is still found in the database.
+    sessions = "django.contrib.sessions.backends.cached_db"
+    with override_settings(TEMPLATES=templates, MIDDLEWARE=middleware, SESSION_ENGINE=sessions):
         cache.clear()
         yield
 

@@ -54,7 +54,7 @@ def test_a_key_is_made_narrowed_rotated_and_finished_with_the_keyboard_alone(
     assert status_of_call(product, old)[0] == 404  # gpt-4o-mini is not among its models
     call(product, old, "gpt-4-32k")
     expect(page.locator("#first-call")).to_contain_text("landed", timeout=10_000)
-    press_on(page, ".sheet-foot a")
+    press_on(page, ".sheet-foot a.btn")
     page.wait_for_url("**/keys/*/")
 
     press_on(page, "a[href$='/rotate/']")
@@ -63,7 +63,7 @@ def test_a_key_is_made_narrowed_rotated_and_finished_with_the_keyboard_alone(
     new = page.locator("#secret").inner_text()
     call(product, new, "gpt-4-32k")
     expect(page.locator("#first-call")).to_contain_text("landed", timeout=10_000)
-    press_on(page, ".sheet-foot a")
+    press_on(page, ".sheet-foot a.btn")
     expect(page.locator(".rotation-state")).to_contain_text("Works for 24 h more")
     call(product, old, "gpt-4-32k")
     expect(page.locator(".rotation-state .warn")).to_contain_text("ago", timeout=10_000)

@@ -31,6 +31,7 @@ READING = [
     "tests/test_time_zones.py",
     "tests/test_admin_audit.py",
     "tests/test_admin_teams.py",
+    "tests/test_admin_instance.py",
     "tests/test_explorer_engine.py",
     "tests/test_why.py",
     "tests/test_offers.py",

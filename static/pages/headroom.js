@@ -29,7 +29,7 @@
     // Where nothing is known the cell holds a dash and its reason.
     const text = (cell) => (cell.querySelector(".unknown") ? "–" : cell.textContent.trim());
     const lines = [line(cells[0].textContent.trim(), text(cells[column]), "tip-head")];
-    if (text(cells[4]) !== "0") lines.push(line(headings[4].textContent, text(cells[4]), "tip-row"));
+    if (!["0", "–"].includes(text(cells[4]))) lines.push(line(headings[4].textContent, text(cells[4]), "tip-row"));
     tip.replaceChildren(...lines);
     const wide = chart.clientWidth - LEFT_PX;
     const x = LEFT_PX + (wide * (at + 0.5)) / rows.length;

@@ -128,6 +128,7 @@ class Scope:
         "requests",
         "reserved_tokens",
         "tokens",
+        "used_at_ns",
     )
 
     def __init__(self, kind: ScopeKind, id_: int) -> None:
@@ -138,6 +139,8 @@ class Scope:
         self.concurrent: int | None = None
         self.in_flight = 0
         self.reserved_tokens = 0
+        # When a call last began or ended; of an idle key nothing has to be added up.
+        self.used_at_ns = -WINDOW_NS
         self.pace_requests, self.pace_tokens = Pace(), Pace()
 
     def set_limits(self, requests: int | None, tokens: int | None, concurrent: int | None, now_ns: int) -> None:
@@ -166,11 +169,13 @@ class Scope:
             self.tokens.take(tokens, now_ns)
         self.in_flight += 1
         self.reserved_tokens += tokens
+        self.used_at_ns = now_ns
         self.pace_requests.add(1, now_ns)
 
     def settle(self, reserved: int, used: int, has_drained: bool, now_ns: int) -> None:
         self.in_flight -= 1
         self.reserved_tokens -= reserved
+        self.used_at_ns = now_ns
         self.pace_tokens.add(used, now_ns)
         if self.tokens is not None:
             owed = used - reserved
@@ -178,7 +183,7 @@ class Scope:
 
     def taken(self, name: LimitName, now_ns: int) -> int:
         """In the last minute; of tokens also what calls in flight hold, of places only those."""
-        if name == "concurrent":
+        if name == "concurrent" or (not self.in_flight and now_ns - self.used_at_ns >= WINDOW_NS):
             return self.in_flight
         if name == "requests":
             return round(self.pace_requests.a_second(now_ns) * 60)

@@ -109,7 +109,13 @@ class CallForm(forms.Form):
     key = Ids(label=_("Key"))
     model = AnyOf(label=_("Model"))
     outcome = Outcomes(label=_("Outcome"))
-    status = forms.IntegerField(label=_("HTTP status"), required=False, min_value=100, max_value=599)
+    status = forms.IntegerField(
+        label=_("HTTP status"),
+        required=False,
+        min_value=100,
+        max_value=599,
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+    )
     endpoint = forms.ChoiceField(
         label=_("Endpoint"),
         required=False,

@@ -178,7 +178,10 @@ class Asking:
         # Bins by key are the most rows there are: read are those of the keys that are drawn, and the rest is what the
         # whole has more.
         for place, dimension in enumerate(self.grouped):
-            span = span.filter(self.ring.condition(dimension, {ids[place] for ids in top}))
+            drawn = {ids[place] for ids in top}
+            span = span.filter(self.ring.condition(dimension, drawn))
+            if dimension in OF_KEYS:
+                span = span.filter(self.ring.in_their_teams(dimension, drawn))
         spread = self._cells(span, periods, top)
         spread.pop(rows.OTHER, None)
         ungrouped = replace(question, group=None, subgroup=None)
