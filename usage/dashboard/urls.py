@@ -3,12 +3,12 @@
 from django.urls import include, path
 
 from usage.dashboard import overview, playground
-from usage.dashboard.docs import views as docs
-from usage.dashboard.docs.pages import SLUGS as DOCS
 from usage.dashboard.administration import admin_keys, audit, settings, teams, tiers
-from usage.dashboard.catalog import models, prices, providers, routes
 from usage.dashboard.calls import listing as calls
 from usage.dashboard.calls import receipts
+from usage.dashboard.catalog import models, prices, providers, routes
+from usage.dashboard.docs import views as docs
+from usage.dashboard.docs.pages import SLUGS as DOCS
 from usage.dashboard.explorer import urls as explorer
 from usage.dashboard.headroom import instance as instance_headroom
 from usage.dashboard.headroom import page as headroom

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.db import IntegrityError
@@ -126,13 +125,16 @@ def _providers() -> QuerySet[Provider]:
 
 def _look(provider: Provider | None, form: ProviderForm) -> Look:
     stored = Provider.objects.get(pk=provider.pk) if provider else None
-    typed, provider_health = form.cleaned_data["api_key"], _provider_health()
+    typed, health = form.cleaned_data["api_key"], _provider_health()
+    seen: Look
     if stored is None or form.has_moved():
         allowed = Networks(InstanceSettings.current().private_networks)
-        return provider_health.look(form.cleaned_data["base_url"], typed, allowed)
-    if typed:
-        return provider_health.look(stored.base_url, typed, provider_health.allowed_for(stored))
-    return provider_health.look_at(stored)
+        seen = health.look(form.cleaned_data["base_url"], typed, allowed)
+    elif typed:
+        seen = health.look(stored.base_url, typed, health.allowed_for(stored))
+    else:
+        seen = health.look_at(stored)
+    return seen
 
 
 def _sheet(
@@ -144,6 +146,6 @@ def _sheet(
     return render(request, "dashboard/catalog/provider.html", context)
 
 
-def _provider_health() -> ModuleType:
+def _provider_health() -> Any:
     """With it comes the providers' SDK, 25 MB: in the gateway's process not before somebody presses "Test"."""
     return import_module("usage.provider_health")
