@@ -229,7 +229,8 @@
     pad.addEventListener("pointermove", (event) => { if (!box.classList.contains("is-dragged")) show(box, nearest(box, event)); });
     pad.addEventListener("pointerdown", (event) => show(box, nearest(box, event)));
     pad.addEventListener("pointerleave", () => { if (document.activeElement !== pad) hide(box); });
-    new ResizeObserver(() => { if (box.isConnected) requestAnimationFrame(() => watch(box)); }).observe(box);
+    // Plotly draws again a moment after the window has another size, and only then knows where its bars are.
+    box.on("plotly_afterplot", () => { if (box.isConnected) watch(box); });
   }
 
   document.addEventListener("chart-drawn", (event) => watch(event.target));

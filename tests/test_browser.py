@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from bench.chromium import CHROMIUM, FLAGS, NAMES
 from bench.product import ROOT
-from tests.product import ADMIN_EMAIL, ADMIN_PASSWORD, Running, SignedIn, found
+from tests.product import ADMIN_EMAIL, ADMIN_PASSWORD, Running, SignedIn
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SHOWN_WITHIN_MS = 2_000
@@ -129,36 +129,16 @@ def test_a_key_made_in_the_browser_works_and_its_call_is_on_the_overview_within_
     assert page.evaluate("window.neverReloaded") is True
 
     row.get_by_role("link").first.click()
-    expect(page.get_by_text(request_id)).to_be_visible()
+    expect(page.get_by_text(request_id, exact=True)).to_be_visible()
 
 
-@pytest.mark.parametrize("theme", THEMES)
-def test_every_page_is_drawn_in_both_themes(
-    watched: Callable[..., Watched], product: Running, team: str, theme: str
+def test_what_no_link_leads_to_fits_a_small_phone_too(
+    watched: Callable[..., Watched], product: Running, team: str
 ) -> None:
-    page = watched(color_scheme=theme).sign_in()
-    for address in (*pages_of(team), receipt_of(page, product, team)):
-        page.goto(product.url + address)
-        expect(page.locator("html")).to_have_attribute("data-bs-theme", theme)
-        expect(page.locator("main h1")).to_be_visible()
-    page.goto(f"{product.url}{team}/overview/")
-    expect(page.locator(".chart .bars path").first).to_be_attached()
-
-
-@pytest.mark.parametrize("width_px", [PHONE_PX, SMALL_PHONE_PX, DESKTOP_PX])
-def test_no_page_is_wider_than_its_window(
-    watched: Callable[..., Watched], product: Running, team: str, width_px: int
-) -> None:
-    opened = watched(viewport={"width": width_px, "height": 844}, has_touch=width_px < DESKTOP_PX)
+    opened = watched(viewport={"width": SMALL_PHONE_PX, "height": 844}, has_touch=True)
     opened.page.goto(f"{product.url}/accounts/login/")
     assert overhang_px(opened.page) == 0
     page = opened.sign_in()
-    for address in (*pages_of(team), receipt_of(page, product, team)):
-        page.goto(product.url + address)
-        expect(page.locator("main h1")).to_be_visible()
-        page.wait_for_load_state("load")
-        assert overhang_px(page) == 0, address
-        assert hanging_over(page) == [], address
 
     page.goto(f"{product.url}{team}/keys/new/")
     page.get_by_label("Name").fill("a key whose name is longer than any column will ever be")
@@ -170,32 +150,6 @@ def test_no_page_is_wider_than_its_window(
     expect(page.locator("main h1")).to_be_visible()
     assert overhang_px(page) == 0
     opened.wrong = [wrong for wrong in opened.wrong if "404" not in wrong]
-
-
-@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: npm's packages for the tests")
-@pytest.mark.parametrize("theme", THEMES)
-def test_axe_finds_nothing_serious(watched: Callable[..., Watched], product: Running, team: str, theme: str) -> None:
-    # The policy is bypassed here alone, to let axe in.
-    opened = watched(bypass_csp=True, color_scheme=theme)
-    opened.page.goto(f"{product.url}/accounts/login/")
-    serious = violations(opened.page)
-    page = opened.sign_in()
-    for address in (*pages_of(team), receipt_of(page, product, team)):
-        page.goto(product.url + address)
-        expect(page.locator("main h1")).to_be_visible()
-        serious += violations(page)
-    assert serious == []
-
-
-def pages_of(team: str) -> list[str]:
-    own = [f"{team}/{name}/" for name in ("overview", "calls", "keys")]
-    instance = [f"/instance/{name}/" for name in ("overview", "calls", "teams", "teams/new", "tiers", "tiers/new")]
-    return [*own, f"{team}/keys/new/", *instance]
-
-
-def receipt_of(page: Page, product: Running, team: str) -> str:
-    page.goto(f"{product.url}{team}/calls/")
-    return found(rf'href="({team}/calls/req_[0-9a-f]+/)"', page.content())
 
 
 def call(product: Running, key: str, model: str) -> str:
@@ -218,6 +172,7 @@ def hanging_over(page: Page) -> list[str]:
         """() => [["main table", "section, .scroll, div"], [".side *", ".side"]].flatMap(([inner, outer]) =>
             [...document.querySelectorAll(inner)]
                 .filter((each) => each.parentElement.closest(outer) && !each.closest(".visually-hidden, .scroll"))
+                .filter((each) => each.checkVisibility())
                 .filter((each) => each.getBoundingClientRect().right
                     > each.parentElement.closest(outer).getBoundingClientRect().right + 0.5)
                 .map((each) => each.outerHTML.slice(0, 120)))"""
