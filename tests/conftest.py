@@ -24,10 +24,11 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LLMock]:
 
 @pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory, upstream: LLMock) -> Iterator[Running]:
-    """Its first team is on Basic, as Ada's is. Tests that count everything start a product of their own."""
-    counted = {name: value for name, value in os.environ.items() if name == COVERAGE}
+    """Its first team is on Basic, as Ada's is. Tests that count everything start a product of their own.
+
+    On the database of the tests: so the same story is told on PostgreSQL too.
+    """
+    kept = {name: value for name, value in os.environ.items() if name in (COVERAGE, "DATABASE_URL")}
     place = tmp_path_factory.mktemp("product")
-    with running(
-        place, upstream.port, MEGADASH_BOOTSTRAP_TIER="Basic", MEGADASH_EMAIL_URL="file:", **counted
-    ) as started:
+    with running(place, upstream.port, MEGADASH_BOOTSTRAP_TIER="Basic", MEGADASH_EMAIL_URL="file:", **kept) as started:
         yield started

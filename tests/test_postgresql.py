@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bench.product import COVERAGE
@@ -40,6 +41,7 @@ READING = [
     "-k",
     "not 400 and not 401 and not beside_it and not while_programs and not a_key_at_once",
 ]
+STORY = ["tests/test_story.py"]
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +51,7 @@ def postgresql() -> Iterator[str]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "files", [WRITING, READING, ["tests/test_story.py"]], ids=["what writes", "what reads", "story"]
-)
+@pytest.mark.parametrize("files", [WRITING, READING, STORY], ids=["what writes", "what reads", "story"])
 def test_it_holds_on_postgresql_too(files: list[str], postgresql: str, tmp_path: Path) -> None:
     again = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--reuse-db", *files]
     environment = os.environ | {"DATABASE_URL": postgresql, "MEGADASH_DATA_DIR": str(tmp_path)}
@@ -59,3 +59,8 @@ def test_it_holds_on_postgresql_too(files: list[str], postgresql: str, tmp_path:
     environment.pop(COVERAGE, None)
     ended = subprocess.run(again, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False)
     assert ended.returncode == 0, ended.stdout[-6_000:] + ended.stderr[-2_000:]
+    if files == STORY:
+        with psycopg.connect(postgresql) as connection:
+            told = connection.execute("SELECT count(*) FROM usage_usageevent").fetchone()
+        assert told is not None
+        assert told[0] > 60, "the product of the story was not on this database"
