@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 
-from bench.product import COVERAGE
 from tests.product import Running, running
 from tests.upstreams import LLMock, llmock
 
@@ -28,7 +27,7 @@ def product(tmp_path_factory: pytest.TempPathFactory, upstream: LLMock) -> Itera
 
     On the database of the tests: so the same story is told on PostgreSQL too.
     """
-    kept = {name: value for name, value in os.environ.items() if name in (COVERAGE, "DATABASE_URL")}
+    kept = {name: value for name, value in os.environ.items() if name == "DATABASE_URL"}
     place = tmp_path_factory.mktemp("product")
     with running(place, upstream.port, MEGADASH_BOOTSTRAP_TIER="Basic", MEGADASH_EMAIL_URL="file:", **kept) as started:
         yield started
