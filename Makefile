@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 PY := .venv/bin/python
 UV ?= .venv/bin/python -m uv
-TEST_WORKERS ?= 2
+TEST_WORKERS ?= 3
 MIN_COVERAGE := 90
 LOCK := compile --quiet --no-config --universal --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock"
 

@@ -70,7 +70,9 @@ PAGES = ("/account/", "/account/sessions/", "/accounts/password/change/", "/acco
 def test_the_pages_about_people_fit_a_telephone_and_axe_finds_nothing_serious(
     browser: Browser, product: Running
 ) -> None:
-    context = browser.new_context(locale="en-GB", bypass_csp=True, viewport={"width": 390, "height": 844})
+    context = browser.new_context(
+        locale="en-GB", bypass_csp=True, reduced_motion="reduce", viewport={"width": 390, "height": 844}
+    )
     opened = Watched(context.new_page(), product)
     page, serious = opened.page, []
     page.goto(f"{product.url}/accounts/password/reset/")
