@@ -50,11 +50,17 @@ class Product:
         )
 
     def program(self, name: str) -> psutil.Process | None:
-        running = (child for child in self.supervisor().children() if child.status() != psutil.STATUS_ZOMBIE)
-        return next((child for child in running if PROGRAMS[name] in child.cmdline()), None)
+        return next((child for child in self.supervisor().children() if runs(child, PROGRAMS[name])), None)
 
     def everything(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
+
+
+def runs(process: psutil.Process, program: str) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and program in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False  # It ended between being listed and being asked.
 
 
 @pytest.fixture(scope="module")
