@@ -126,8 +126,3 @@ def day(moment: datetime) -> str:
 
 def full_day(moment: datetime) -> str:
     return date_format(moment, pgettext("date format", "j M Y"))
-
-
-def as_cell(text: str) -> str:
-    """A cell of a file. A spreadsheet would run one that begins like a formula, and names come from callers."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -17,9 +17,9 @@ from django.utils.translation import gettext
 from accounts import policy
 from accounts.policy import Action, Standing
 from usage import charts
-from usage.dashboard import formats, gauges, snippets
+from usage.dashboard import gauges, snippets
 from usage.dashboard.frame import in_team, on_instance, to_sign_in
-from usage.reports import calls, colours, latency, pulse, spend, today
+from usage.reports import calls, colours, latency, pulse, sheet, spend, today
 from usage.reports.span import Range, scope_of, span_of
 
 METRICS = ("cost", "tokens")
@@ -83,7 +83,7 @@ def models_csv(request: HttpRequest, standing: Standing) -> HttpResponse:
     for series in spend.by_model(scope, span).series:
         for at, start in enumerate(span.starts()):
             usd = f"{series.cost_nano_usd[at] // NANO_A_USD}.{series.cost_nano_usd[at] % NANO_A_USD:09}"
-            write.writerow([start.isoformat(), formats.as_cell(series.name), usd, series.tokens[at]])
+            write.writerow([start.isoformat(), sheet.as_cell(series.name), usd, series.tokens[at]])
     return answer
 
 

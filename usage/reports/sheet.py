@@ -29,6 +29,11 @@ FOREIGN_TEXT = (
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
+def as_cell(text: str) -> str:
+    """A spreadsheet would run a cell that begins like a formula, and names come from callers."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
 def lines(records: list[Record]) -> bytes:
     return _written([[_cell(name, value) for name, value in record.items()] for record in records])
 
@@ -47,9 +52,7 @@ def _cell(name: str, value: Any) -> Any:
         return "true" if value else "false"
     if isinstance(value, (dict, list)):
         return msgspec.json.encode(value).decode()
-    if name in FOREIGN_TEXT and value.startswith(FORMULA_STARTS):
-        return f"'{value}"
-    return value
+    return as_cell(value) if name in FOREIGN_TEXT else value
 
 
 HEAD = _written([list(events.COLUMNS)])

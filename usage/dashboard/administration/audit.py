@@ -22,13 +22,12 @@ from accounts.policy import Action, Standing
 from usage.dashboard.administration import words
 from usage.dashboard.administration.sentences import FAMILIES, OF_TEAM
 from usage.dashboard.frame import in_team, on_instance
+from usage.reports.sheet import as_cell
 from usage.reports.span import scope_of
 
 LONGEST = 200
 PREFIXES = {name: prefixes for name, _, prefixes in FAMILIES}
 COLUMNS = ("happened_at", "actor", "action", "what", "team_id", "team", "subject", "details", "ip_address")
-# A spreadsheet must not take what people typed for a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def page(request: HttpRequest, standing: Standing) -> HttpResponse:
@@ -125,14 +124,10 @@ def _row(entry: AuditEntry, zone: tzinfo) -> list[Any]:
         for detail in words.details_of(entry)
     )
     told = (entry.actor_name, entry.action, words.plain_sentence(entry))
-    team = (entry.team_id or "", _cell(entry.team.name) if entry.team else "")
+    team = (entry.team_id or "", as_cell(entry.team.name) if entry.team else "")
     at = entry.happened_at.astimezone(zone).isoformat(timespec="seconds")
-    subject = (_cell(entry.subject), _cell(details), entry.ip_address or "")
-    return [at, *(_cell(text) for text in told), *team, *subject]
-
-
-def _cell(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    subject = (as_cell(entry.subject), as_cell(details), entry.ip_address or "")
+    return [at, *(as_cell(text) for text in told), *team, *subject]
 
 
 async def _in_turn(parts: Iterator[bytes]) -> AsyncIterator[bytes]:

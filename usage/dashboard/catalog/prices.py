@@ -26,6 +26,7 @@ from usage.models import PriceVersion, TokenClass
 from usage.price_acts import Priced
 from usage.reports import price_book
 from usage.reports.price_book import Dated, Line, State
+from usage.reports.sheet import as_cell
 
 A_PAGE = 200
 FILTERS = ("q", "book", "state")
@@ -181,13 +182,8 @@ def _csv_rows(lines: list[Line]) -> Iterator[str]:
 def _csv_row(line: Line, dated: Dated, kind: str, above: int, usd: str) -> tuple[object, ...]:
     version, until = dated.version, dated.until
     span = (version.valid_from.isoformat(), until.isoformat() if until and dated.state is not State.NEVER else "")
-    names = (_safe(line.price_book), _safe(line.model), _safe(line.service_tier))
-    return (*names, version.pk, *span, dated.state, version.source, kind, above, usd, _safe(version.note))
-
-
-def _safe(text: str) -> str:
-    """A spreadsheet must not take a name for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    names = (as_cell(line.price_book), as_cell(line.model), as_cell(line.service_tier))
+    return (*names, version.pk, *span, dated.state, version.source, kind, above, usd, as_cell(version.note))
 
 
 class _Echo:

@@ -9,11 +9,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.text import slugify
 
 from accounts.policy import Action, Standing
-from usage.dashboard import formats
 from usage.dashboard.explorer import amounts, words
 from usage.dashboard.explorer.look import Look, look
 from usage.dashboard.explorer.table import with_whole
 from usage.dashboard.frame import in_team, on_instance
+from usage.reports import sheet
 from usage.reports.explorer.answer import Answer, NotAnswered, Series
 from usage.reports.explorer.everything import ask_everything
 from usage.reports.explorer.question import Compare, Dimension
@@ -61,7 +61,7 @@ def _groups(series: Series, dimensions: list[Dimension]) -> list[str]:
     values = (series.group, series.subgroup)
     cells = []
     for dimension, value in zip(dimensions, values, strict=False):
-        cells += [formats.as_cell(words.value_name(dimension, value)), formats.as_cell(value.id if value else "")]
+        cells += [sheet.as_cell(words.value_name(dimension, value)), sheet.as_cell(value.id if value else "")]
     return cells
 
 
