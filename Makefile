@@ -5,18 +5,23 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 UV ?= .venv/bin/python -m uv
 TEST_WORKERS ?= 3
+# Where it is set, each of our programs would compile every module anew at each start.
+unexport PYTHONDONTWRITEBYTECODE
 MIN_COVERAGE := 90
 LOCK := compile --quiet --no-config --universal --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock"
 
-.PHONY: run test check lint fix bench bench-browser screenshots demo lock clean help
+.PHONY: run test coverage check lint fix bench bench-browser screenshots demo lock clean help
 
 run: .venv/runtime static/vendor/ready ## set up what is missing and start everything
 	@exec $(PY) manage.py run --stop-with-parent
 
 test: .venv/dev .venv-sdk/ready node_modules/dev static/vendor/ready ## set up and run the tests
-	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup --cov --cov-report=term --cov-fail-under=$(MIN_COVERAGE)
+	$(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder
 
-check: lint test ## what CI runs: format, lint, types, import contracts, migrations, tests with coverage
+coverage: .venv/dev static/vendor/ready ## the tests within one process once more, counting lines and branches
+	$(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder -m "not uncounted" --cov --cov-report=term --cov-fail-under=$(MIN_COVERAGE)
+
+check: lint test coverage ## what CI runs: format, lint, types, import contracts, migrations, tests, branch coverage
 
 lint: .venv/dev ## the part of `make check` that runs nothing
 	$(PY) -m ruff format --check .

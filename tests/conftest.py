@@ -2,17 +2,73 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.conf import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.product import Running, running
 from tests.upstreams import LLMock, llmock
+
+# Modules whose tests share what takes seconds to start: each group runs in one worker, and the longest begins first.
+# The pages that are crawled have a running product for themselves, so that two workers are busy with pages.
+TOGETHER = {
+    "crawled": ("test_browser_pages", "test_browser"),
+    "product": (
+        "test_browser_headroom",
+        "test_catalog_browser",
+        "test_catalog_running",
+        "test_docs_samples",
+        "test_explorer_browser",
+        "test_keys_browser",
+        "test_people_browser",
+        "test_playground",
+        "test_rotation",
+        "test_story",
+        "test_translations",
+    ),
+    "postgresql": ("test_postgresql",),
+    "run": ("test_run",),
+    "sdks": ("test_sdks",),
+    "kill": ("test_kill",),
+    "gateway": ("test_gateway",),
+    "key limits": ("test_key_limits",),
+    "abuse": ("test_http_abuse",),
+    "demo": ("test_demo",),
+}
+# Their products and second runs count no lines: `make coverage` leaves them out.
+UNCOUNTED = {"crawled", "postgresql", "run", "sdks", "kill"}
+GROUP_OF = {module: group for group, modules in TOGETHER.items() for module in modules}
 
 
 def pytest_configure() -> None:
     # A slow hash is what passwords need and what a thousand tests do not; running products keep the real one.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        group, asks_a_product = GROUP_OF.get(item.path.stem), "product" in getattr(item, "fixturenames", ())
+        if asks_a_product and group is None:
+            raise pytest.UsageError(f"{item.path.name} starts a product of its own unless tests/conftest.py groups it")
+        if asks_a_product or group in UNCOUNTED:
+            item.add_marker("uncounted")
+    begins = list(TOGETHER)
+    items.sort(key=lambda item: begins.index(GROUP_OF[item.path.stem]) if item.path.stem in GROUP_OF else len(begins))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    return InGroups(config, log)
+
+
+class InGroups(LoadScopeScheduling):
+    """Modules by TOGETHER, other tests one by one. (`--dist loadgroup` of xdist 3.8 does nothing with pytest 9.2.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return GROUP_OF.get(Path(nodeid.partition("::")[0]).stem, nodeid)
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,9 @@ def watched(browser: Browser, product: Running) -> Iterator[Callable[..., Watche
     opened: list[Watched] = []
 
     def open_(**options: object) -> Watched:
-        contexts.append(browser.new_context(locale="en-GB", **options))  # type: ignore[arg-type]
+        # Without motion: nothing is looked at, or pressed, on its way.
+        settled = {"locale": "en-GB", "reduced_motion": "reduce"}
+        contexts.append(browser.new_context(**(settled | options)))  # type: ignore[arg-type]
         opened.append(Watched(contexts[-1].new_page(), product))
         return opened[-1]
 

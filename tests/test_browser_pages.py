@@ -63,8 +63,7 @@ def test_every_page_is_sound_and_axe_finds_nothing_serious_in_either_theme(
 ) -> None:
     """An administrator can open them all: the sign-in, a team's and the platform's."""
     # The policy is bypassed to let axe in; breaches of it are looked for below.
-    # Without motion: a button that is on its way from one theme's colour to the other's has too little contrast.
-    opened = watched(bypass_csp=True, reduced_motion="reduce", viewport={"width": DESKTOP_PX, "height": 900})
+    opened = watched(bypass_csp=True, viewport={"width": DESKTOP_PX, "height": 900})
     opened.page.goto(f"{product.url}/accounts/login/")
     wrong = violations(opened.page)
     page = opened.sign_in()
@@ -77,9 +76,10 @@ def test_every_page_is_sound_and_axe_finds_nothing_serious_in_either_theme(
         expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
         wrong += [f"dark: {what}" for what in contrast_violations(page)]
         page.emulate_media(color_scheme="light")
-        page.set_viewport_size({"width": PHONE_PX, "height": 844})
-        wrong += [f"{name} ({address}): {what}" for what in _sticking_out(page)]
-        page.set_viewport_size({"width": DESKTOP_PX, "height": 900})
+        if not address.startswith("/t/"):  # On those an owner looks with a phone, below.
+            page.set_viewport_size({"width": PHONE_PX, "height": 844})
+            wrong += [f"{name} ({address}): {what}" for what in _sticking_out(page)]
+            page.set_viewport_size({"width": DESKTOP_PX, "height": 900})
     assert not wrong, "\n".join(wrong)
     assert len(seen) >= 35, seen
 

@@ -13,14 +13,12 @@ from bench.product import COVERAGE
 from tests.databases import postgresql_url
 
 ROOT = Path(__file__).resolve().parent.parent
-WRITING = [
+LEDGER_AND_PAGES = [
     "tests/test_ledger.py",
     "tests/test_shipper.py",
     "tests/test_directory.py",
     "tests/test_catalog.py",
     "tests/test_prices_by_hand.py",
-]
-READING = [
     "tests/test_api_usage.py",
     "tests/test_api_events.py",
     "tests/test_api_keys.py",
@@ -51,9 +49,9 @@ def postgresql() -> Iterator[str]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("files", [WRITING, READING, STORY], ids=["what writes", "what reads", "story"])
+@pytest.mark.parametrize("files", [LEDGER_AND_PAGES, STORY], ids=["ledger and pages", "story"])
 def test_it_holds_on_postgresql_too(files: list[str], postgresql: str, tmp_path: Path) -> None:
-    again = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--reuse-db", *files]
+    again = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--reuse-db", *files]
     environment = os.environ | {"DATABASE_URL": postgresql, "MEGADASH_DATA_DIR": str(tmp_path)}
     # Nearly all these lines are counted in the run on SQLite; counting them again would only take longer.
     environment.pop(COVERAGE, None)
