@@ -37,6 +37,7 @@ from bench.invented import (
 )
 from usage import catalog, first_start, ledger
 from usage.models import (
+    ANY,
     KEEP_MINUTES_FOR,
     KEEP_QUARTERS_FOR,
     WHOLE_INSTANCE,
@@ -172,7 +173,7 @@ def _write(day: Day, inventor: Inventor, now: datetime) -> None:
     _insert_events(day, ids)
     _insert_attempts(day, ids)
     for model, rows in _buckets(day, inventor, now).items():
-        ledger._upsert(model, rows)
+        ledger.upsert(model, rows)
 
 
 def _insert_events(day: Day, ids: list[str]) -> None:
@@ -232,7 +233,8 @@ def _buckets(day: Day, inventor: Inventor, now: datetime) -> Tables:
         quarters[slot, sample.place] = sample.measures if known is None else list(map(add, known, sample.measures))
         timings[slot, sample.timing] += 1
     tables: Tables = {model: {} for model in (DayKeyBucket, DayModelBucket, MonthKeyBucket, QuarterBucket)}
-    tables |= {LatencyBucket: defaultdict(lambda: [0]), LatencyKeyBucket: defaultdict(lambda: [0]), MinuteBucket: {}}
+    tables |= {LatencyBucket: defaultdict(ledger.no_bins), LatencyKeyBucket: defaultdict(ledger.no_bins)}
+    tables[MinuteBucket] = {}
     local = _Calendar(day.number)
     oldest = int((now - KEEP_QUARTERS_FOR).timestamp()) // 900
     for (slot, number), measures in quarters.items():
@@ -257,13 +259,14 @@ def _add_days(tables: Tables, local: "_Calendar", slot: int, place: Any, measure
 
 def _add_bins(tables: Tables, local: "_Calendar", slot: int, place: Any, bins: list[int | None], calls: int) -> None:
     team_id, key_id, model, provider, _ = place
-    for kind, bin_ in zip(("latency", "ttft"), bins, strict=True):
-        if bin_ is None:
+    for kind, at in zip(("latency", "ttft"), bins, strict=True):
+        if at is None:
             continue
         for zone, day, _ in local.days(team_id, slot):
-            tables[LatencyKeyBucket][zone, team_id, key_id, day, kind, bin_][0] += calls
+            tables[LatencyKeyBucket][zone, team_id, kind, key_id, day][at] += calls
             for team in (team_id, WHOLE_INSTANCE) if zone == "UTC" else (team_id,):
-                tables[LatencyBucket][zone, team, day, model, provider, kind, bin_][0] += calls
+                tables[LatencyBucket][zone, team, kind, model, day, provider][at] += calls
+                tables[LatencyBucket][zone, team, kind, ANY, day, ANY][at] += calls
 
 
 def _add_minutes(minutes: dict[tuple[Any, ...], list[int]], day: Day, inventor: Inventor, now: datetime) -> None:

@@ -149,7 +149,7 @@ class Inventor:
             self.places.append(place)
         number, measures = self._place_of[place], ledger.measures_of(bill)
         latency, ttft = (
-            ledger.latency_bin(us) if us and entry.outcome == "ok" else None for us in (entry.latency_us, entry.ttft_us)
+            ledger.bin_place(us) if us and entry.outcome == "ok" else None for us in (entry.latency_us, entry.ttft_us)
         )
         attempts = tuple(ledger._attempt_rows(bill, self.prices)) if entry.attempts else ()
         return Sample(

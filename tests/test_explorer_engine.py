@@ -310,10 +310,10 @@ def test_percentiles_are_those_of_the_bins_merged() -> None:
 
 
 def _percentile(events: Iterable[UsageEvent], kind: str, share: float) -> int | None:
-    bins: defaultdict[int, int] = defaultdict(int)
+    bins = ledger.no_bins()
     for event in events:
         if event.outcome == "ok" and (took_us := getattr(event, f"{kind}_us")):
-            bins[ledger.latency_bin(took_us)] += 1
+            bins[ledger.bin_place(took_us)] += 1
     return percentile(bins, share)
 
 

@@ -23,6 +23,10 @@ from django.db import connection, models, transaction
 from accounts.models import ApiKey, KeySecret, Team
 from usage import catalog, frames, pricing
 from usage.models import (
+    ANY,
+    BIN_COLUMNS,
+    FIRST_BIN,
+    LAST_BIN,
     MEASURES,
     NO_KEY,
     QUARTER_S,
@@ -54,8 +58,8 @@ ATTEMPT_COLUMNS: tuple[str, ...] = tuple(
 )
 # What the tables with other sums than MEASURES add up.
 SUMS: dict[type[models.Model], tuple[str, ...]] = {
-    LatencyBucket: ("calls",),
-    LatencyKeyBucket: ("calls",),
+    LatencyBucket: BIN_COLUMNS,
+    LatencyKeyBucket: BIN_COLUMNS,
     MinuteBucket: MinuteBucket.SUMS,
 }
 MEASURE_AT = {name: position for position, name in enumerate(MEASURES)}
@@ -75,7 +79,7 @@ def record(entries: Sequence[Entry], prices: catalog.PriceBook | None = None) ->
         fresh = [entry_bill for id_, entry_bill in bills.items() if id_ in fresh_ids]
         _insert_attempts(fresh, prices)
         for model, rows in _bucket_rows(fresh).items():
-            _upsert(model, rows)
+            upsert(model, rows)
         _touch_keys(fresh)
     return len(fresh)
 
@@ -193,8 +197,8 @@ def _bucket_rows(billed: Sequence[Bill]) -> dict[type_, dict[tuple[Any, ...], li
         DayKeyBucket: {},
         DayModelBucket: {},
         MonthKeyBucket: {},
-        LatencyBucket: defaultdict(lambda: [0]),
-        LatencyKeyBucket: defaultdict(lambda: [0]),
+        LatencyBucket: defaultdict(no_bins),
+        LatencyKeyBucket: defaultdict(no_bins),
         MinuteBucket: {},
     }
     zones = _zones_of({item.entry.team_id for item in billed})
@@ -210,7 +214,7 @@ def _add_to_buckets(tables: dict[type_, dict[tuple[Any, ...], list[int]]], item:
     _add(tables[QuarterBucket], (slot, team_id, key_id, model, provider, entry.service_tier), measures)
     _add(tables[MinuteBucket], (entry.started_us // 60_000_000, team_id, key_id), _minute_measures(entry))
     durations = [
-        (kind, latency_bin(us))
+        (kind, bin_place(us))
         for kind, us in (("latency", entry.latency_us), ("ttft", entry.ttft_us))
         if us and entry.outcome == "ok"
     ]
@@ -218,13 +222,14 @@ def _add_to_buckets(tables: dict[type_, dict[tuple[Any, ...], list[int]]], item:
         day, month = local_day(item.started_at, zone)
         _add(tables[DayKeyBucket], (zone, team_id, key_id, day, model, provider), measures)
         _add(tables[MonthKeyBucket], (zone, month, team_id, key_id, model, provider), measures)
-        for kind, bin_ in durations:
-            tables[LatencyKeyBucket][(zone, team_id, key_id, day, kind, bin_)][0] += 1
+        for kind, place in durations:
+            tables[LatencyKeyBucket][zone, team_id, kind, key_id, day][place] += 1
         teams = (team_id, WHOLE_INSTANCE) if zone == "UTC" else (team_id,)
         for team in teams:
             _add(tables[DayModelBucket], (zone, team, day, model, provider), measures)
-            for kind, bin_ in durations:
-                tables[LatencyBucket][(zone, team, day, model, provider, kind, bin_)][0] += 1
+            for kind, place in durations:
+                tables[LatencyBucket][zone, team, kind, model, day, provider][place] += 1
+                tables[LatencyBucket][zone, team, kind, ANY, day, ANY][place] += 1
 
 
 def _minute_measures(entry: Entry) -> list[int]:
@@ -258,9 +263,13 @@ def measures_of(item: Bill) -> list[int]:
     return measures
 
 
-def latency_bin(duration_us: int) -> int:
-    """Quarter octaves: bin b holds 2 ** (b / 4) up to 2 ** ((b + 1) / 4) microseconds."""
-    return math.floor(4 * math.log2(duration_us))
+def bin_place(duration_us: int) -> int:
+    """Where in BIN_COLUMNS a duration is counted."""
+    return min(max(math.floor(4 * math.log2(duration_us)), FIRST_BIN), LAST_BIN) - FIRST_BIN
+
+
+def no_bins() -> list[int]:
+    return [0] * len(BIN_COLUMNS)
 
 
 def local_day(moment: datetime, zone: str) -> tuple[int, int]:
@@ -334,30 +343,40 @@ def _insert_attempts(billed: Sequence[Bill], prices: catalog.PriceBook) -> None:
         cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({_marks(ATTEMPT_COLUMNS)})", adapted)
 
 
-def _upsert(model: type_, rows: dict[tuple[Any, ...], list[int]]) -> None:
+def upsert(model: type_, rows: dict[tuple[Any, ...], list[int]]) -> None:
+    """Add the sums to the rows of a bucket table: its KEYS -> what its other columns grow by."""
     if not rows:
         return
     keys: tuple[str, ...] = model.KEYS  # type: ignore[attr-defined]
-    sums = SUMS.get(model, MEASURES)
-    table, columns = model._meta.db_table, (*keys, *sums)
-    adding = ", ".join(f'"{name}" = "{table}"."{name}" + excluded."{name}"' for name in sums)
-    on_conflict = f"ON CONFLICT ({_quoted(keys)}) DO UPDATE SET {adding}"
-    ordered = [(*key, *rows[key]) for key in sorted(rows)]
+    sums, table = SUMS.get(model, MEASURES), model._meta.db_table
+    ordered = sorted(rows)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
+            columns = _quoted((*keys, *sums))
             cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS new_{table} (LIKE {table}) ON COMMIT DELETE ROWS")
             cursor.execute(f"DELETE FROM new_{table}")
-            with (
-                connection.wrap_database_errors,
-                cursor.copy(f"COPY new_{table} ({_quoted(columns)}) FROM STDIN") as copy,
-            ):
-                for row in ordered:
-                    copy.write_row(row)
-            chosen = f"SELECT {_quoted(columns)} FROM new_{table} ORDER BY {_quoted(keys)}"
-            cursor.execute(f"INSERT INTO {table} ({_quoted(columns)}) {chosen} {on_conflict}")
+            with connection.wrap_database_errors, cursor.copy(f"COPY new_{table} ({columns}) FROM STDIN") as copy:
+                for key in ordered:
+                    copy.write_row((*key, *rows[key]))
+            chosen = f"SELECT {columns} FROM new_{table} ORDER BY {_quoted(keys)}"
+            cursor.execute(f"INSERT INTO {table} ({columns}) {chosen} {_adding(table, keys, sums)}")
+        elif sums is BIN_COLUMNS:
+            # A call is in one bin of many: a statement a bin binds six values, not ninety.
+            for place, column in enumerate(sums):
+                if some := [(*key, calls) for key in ordered if (calls := rows[key][place])]:
+                    cursor.executemany(_insert_or_add(table, keys, (column,)), some)
         else:
-            statement = f"INSERT INTO {table} ({_quoted(columns)}) VALUES ({_marks(columns)}) {on_conflict}"
-            cursor.executemany(statement, ordered)
+            cursor.executemany(_insert_or_add(table, keys, sums), [(*key, *rows[key]) for key in ordered])
+
+
+def _insert_or_add(table: str, keys: tuple[str, ...], sums: tuple[str, ...]) -> str:
+    columns = (*keys, *sums)
+    return f"INSERT INTO {table} ({_quoted(columns)}) VALUES ({_marks(columns)}) {_adding(table, keys, sums)}"
+
+
+def _adding(table: str, keys: tuple[str, ...], sums: tuple[str, ...]) -> str:
+    adding = ", ".join(f'"{name}" = "{table}"."{name}" + excluded."{name}"' for name in sums)
+    return f"ON CONFLICT ({_quoted(keys)}) DO UPDATE SET {adding}"
 
 
 def _touch_keys(billed: Sequence[Bill]) -> None:

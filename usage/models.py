@@ -415,41 +415,56 @@ class MonthKeyBucket(Measures):
     KEYS: ClassVar[tuple[str, ...]] = ("zone", "month", "team_id", "key_id", "model", "provider")
 
 
-class LatencyBucket(models.Model):
-    """Log-scale bins, a quarter of an octave wide, as rows that SQL sums: percentiles merge exactly.
+class LatencyBins(models.Model):
+    """How many calls took how long, in log-scale bins a quarter of an octave wide: percentiles merge exactly.
 
-    Bin b holds durations from 2 ** (b / 4) up to 2 ** ((b + 1) / 4) microseconds; team 0 is the whole instance.
+    Bin b holds durations from 2 ** (b / 4) up to 2 ** ((b + 1) / 4) microseconds; the first also all that are shorter
+    (a millisecond), the last all that are longer (an hour). A column a bin: a year is read as hundreds of rows, where
+    a row a bin would make it ten thousands.
     """
 
     class Kind(models.TextChoices):
         LATENCY = "latency"
         TTFT = "ttft"
 
-    pk = models.CompositePrimaryKey("zone", "team_id", "day", "model", "provider", "kind", "bin")
+    class Meta:
+        abstract = True
+
+
+FIRST_BIN, LAST_BIN = 40, 127
+BIN_COLUMNS: tuple[str, ...] = tuple(f"bin_{number}" for number in range(FIRST_BIN, LAST_BIN + 1))
+for _column in BIN_COLUMNS:
+    # The database's own default: the ledger names the bins that it adds to.
+    LatencyBins.add_to_class(_column, models.IntegerField(default=0, db_default=0))
+
+# Stands for every model and every provider: sums that would else be made of all a team's rows.
+ANY = ""
+
+
+class LatencyBucket(LatencyBins):
+    """Days by model and provider, and by neither (ANY); team 0 is the whole instance."""
+
+    pk = models.CompositePrimaryKey("zone", "team_id", "kind", "model", "day", "provider")
     zone = models.CharField(max_length=64)
     team_id = models.BigIntegerField()
-    day = models.IntegerField()
+    kind = models.CharField(max_length=8, choices=LatencyBins.Kind)
     model = models.CharField(max_length=200)
+    day = models.IntegerField()
     provider = models.CharField(max_length=100)
-    kind = models.CharField(max_length=8, choices=Kind)
-    bin = models.SmallIntegerField()
-    calls = models.BigIntegerField(default=0)
-    KEYS: ClassVar[tuple[str, ...]] = ("zone", "team_id", "day", "model", "provider", "kind", "bin")
+    KEYS: ClassVar[tuple[str, ...]] = ("zone", "team_id", "kind", "model", "day", "provider")
 
 
-class LatencyKeyBucket(models.Model):
-    """The same bins by key, whatever the model: who waits longest. By key and model together would be as many rows as
-    there are events."""
+class LatencyKeyBucket(LatencyBins):
+    """Days by key, whatever the model: who waits longest. By key and model together would be as many rows as there are
+    events."""
 
-    pk = models.CompositePrimaryKey("zone", "team_id", "key_id", "day", "kind", "bin")
+    pk = models.CompositePrimaryKey("zone", "team_id", "kind", "key_id", "day")
     zone = models.CharField(max_length=64)
     team_id = models.BigIntegerField()
+    kind = models.CharField(max_length=8, choices=LatencyBins.Kind)
     key_id = models.BigIntegerField()
     day = models.IntegerField()
-    kind = models.CharField(max_length=8, choices=LatencyBucket.Kind)
-    bin = models.SmallIntegerField()
-    calls = models.BigIntegerField(default=0)
-    KEYS: ClassVar[tuple[str, ...]] = ("zone", "team_id", "key_id", "day", "kind", "bin")
+    KEYS: ClassVar[tuple[str, ...]] = ("zone", "team_id", "kind", "key_id", "day")
 
 
 class MinuteBucket(models.Model):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -19,11 +20,16 @@ from django.db import connection, transaction
 
 from accounts import audit
 from accounts.models import Team, User, check_time_zone
-from usage.ledger import EPOCH_DAY, latency_bin
+from usage import ledger
+from usage.ledger import EPOCH_DAY
 from usage.models import (
+    ANY,
+    FIRST_BIN,
+    LAST_BIN,
     MEASURES,
     DayKeyBucket,
     DayModelBucket,
+    LatencyBins,
     LatencyBucket,
     LatencyKeyBucket,
     MonthKeyBucket,
@@ -34,8 +40,6 @@ logger = logging.getLogger(__name__)
 
 EVENTS = UsageEvent._meta.db_table
 DAY_S = 86_400
-# A duration of a week is no latency any more; more bins would only be empty.
-MOST_BIN = latency_bin(7 * DAY_S * 1_000_000)
 TABLES: tuple[Any, ...] = (DayKeyBucket, DayModelBucket, MonthKeyBucket, LatencyBucket, LatencyKeyBucket)
 # The columns that a table has besides zone and team, as the events call them.
 DIMENSIONS: dict[Any, dict[str, str]] = {
@@ -126,9 +130,10 @@ def _count_month(team_id: int, zone: str, first: date, following: date) -> None:
             _insert(table, zone, {"day": day}, MEASURE_SUMS, within)
         _insert(MonthKeyBucket, zone, {"month": str(month["month"])}, MEASURE_SUMS, within)
         for table in (LatencyBucket, LatencyKeyBucket):
-            for kind in ("latency", "ttft"):
-                bins = {"day": day, "kind": f"'{kind}'", "bin": _bin_of(f"{kind}_us")}
-                _insert(table, zone, bins, {"calls": "COUNT(*)"}, within, f"outcome = 'ok' AND {kind}_us > 0")
+            rows: defaultdict[tuple[Any, ...], list[int]] = defaultdict(ledger.no_bins)
+            for kind in LatencyBins.Kind.values:
+                _add_bins(rows, table, zone, kind, day, within)
+            ledger.upsert(table, rows)
 
 
 def _stretches(zone: ZoneInfo, first: date, following: date) -> Iterable[tuple[int, int, int]]:
@@ -157,9 +162,7 @@ def _id_range(begin_s: int, end_s: int) -> tuple[str, str]:
     return from_, until
 
 
-def _insert(
-    table: Any, zone: str, keys: dict[str, str], sums: dict[str, str], within: tuple[Any, ...], where: str = "1 = 1"
-) -> None:
+def _insert(table: Any, zone: str, keys: dict[str, str], sums: dict[str, str], within: tuple[Any, ...]) -> None:
     """Sums of events, added to what an earlier stretch put in the same bucket."""
     named = {"zone": "CAST(%s AS varchar)", "team_id": "team_id", **DIMENSIONS[table], **keys}
     name, conflict = table._meta.db_table, ", ".join(table.KEYS)
@@ -168,13 +171,34 @@ def _insert(
     groups = ", ".join(str(place) for place in range(2, len(named) + 1))
     statement = (
         f"INSERT INTO {name} ({', '.join(named | sums)}) SELECT {chosen} FROM {EVENTS} "
-        f"WHERE team_id = %s AND id >= %s AND id < %s AND {where} GROUP BY {groups} "
+        f"WHERE team_id = %s AND id >= %s AND id < %s GROUP BY {groups} "
         f"ON CONFLICT ({conflict}) DO UPDATE SET {adding}"
     )
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            connection.connection.create_function("latency_bin", 1, latency_bin, deterministic=True)
         cursor.execute(statement, (zone, *within))
+
+
+def _add_bins(
+    rows: dict[tuple[Any, ...], list[int]], table: Any, zone: str, kind: str, day: str, within: tuple[Any, ...]
+) -> None:
+    """As the ledger counts them, for `ledger.upsert`."""
+    named = {"team_id": "team_id", **DIMENSIONS[table], "day": day, "place": _bin_place(f"{kind}_us")}
+    chosen = ", ".join(named.values())
+    groups = ", ".join(str(place + 1) for place in range(len(named)))
+    statement = (
+        f"SELECT {chosen}, COUNT(*) FROM {EVENTS} "
+        f"WHERE team_id = %s AND id >= %s AND id < %s AND outcome = 'ok' AND {kind}_us > 0 GROUP BY {groups}"
+    )
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            connection.connection.create_function("bin_place", 1, ledger.bin_place, deterministic=True)
+        cursor.execute(statement, within)
+        for row in cursor.fetchall():
+            of = dict(zip((*named, "calls"), row, strict=True)) | {"zone": zone, "kind": kind}
+            rows[tuple(of[name] for name in table.KEYS)][of["place"]] += of["calls"]
+            if table is LatencyBucket:
+                whole = of | {"model": ANY, "provider": ANY}
+                rows[tuple(whole[name] for name in table.KEYS)][of["place"]] += of["calls"]
 
 
 def _epoch_s() -> str:
@@ -184,12 +208,12 @@ def _epoch_s() -> str:
     return "CAST(strftime('%%s', substr(started_at, 1, 19)) AS INTEGER)"
 
 
-def _bin_of(column: str) -> str:
-    """`latency_bin` in SQL: on PostgreSQL by the first microsecond of each bin, because its logarithm rounds."""
+def _bin_place(column: str) -> str:
+    """`ledger.bin_place` in SQL: on PostgreSQL by the first microsecond of each bin, because its logarithm rounds."""
     if connection.vendor == "sqlite":
-        return f"latency_bin({column})"
-    starts = ", ".join(str(math.ceil(2 ** (number / 4))) for number in range(MOST_BIN + 1))
-    return f"width_bucket({column}, ARRAY[{starts}]::bigint[]) - 1"
+        return f"bin_place({column})"
+    starts = ", ".join(str(math.ceil(2 ** (number / 4))) for number in range(FIRST_BIN + 1, LAST_BIN + 1))
+    return f"width_bucket({column}, ARRAY[{starts}]::bigint[])"
 
 
 def _measure_sums() -> dict[str, str]:

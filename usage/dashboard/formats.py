@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.translation import gettext, ngettext, pgettext
+from django.utils.translation import get_language, gettext, ngettext, pgettext
 
 NANO_A_USD = Decimal(1_000_000_000)
 MINUS = "−"
@@ -119,10 +120,20 @@ def ago(moment: datetime | None, now: datetime | None = None) -> str:
     return full_day(timezone.localtime(moment))
 
 
-def day(moment: datetime) -> str:
+def day(moment: date) -> str:
     """`19 Nov`, in the reader's language."""
-    return date_format(moment, pgettext("date format", "j M"))
+    return dated(moment, pgettext("date format", "j M"))
 
 
-def full_day(moment: datetime) -> str:
-    return date_format(moment, pgettext("date format", "j M Y"))
+def full_day(moment: date) -> str:
+    return dated(moment, pgettext("date format", "j M Y"))
+
+
+def dated(moment: date, pattern: str) -> str:
+    """`date_format` for patterns without a time of day. A chart of a year names its days again at every look."""
+    return _dated(moment.year, moment.month, moment.day, pattern, get_language() or "")
+
+
+@lru_cache(maxsize=8_192)
+def _dated(year: int, month: int, day: int, pattern: str, _language: str) -> str:
+    return date_format(date(year, month, day), pattern)

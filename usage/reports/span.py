@@ -64,6 +64,11 @@ class Span:
         return SLOTS_AN_HOUR if self.by_hour else 1
 
     @property
+    def column(self) -> str:
+        """Of the tables that hold such buckets."""
+        return "slot" if self.by_hour else "day"
+
+    @property
     def end(self) -> int:
         """The first bucket after the span."""
         return self.first + self.length * self.step

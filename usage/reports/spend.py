@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import F, QuerySet
+from django.db.models import Case, F, IntegerField, QuerySet, When
+from django.db.models import Value as Constant
 
 from accounts.models import ApiKey, Team
 from usage.models import DayKeyBucket, DayModelBucket, QuarterBucket
@@ -141,20 +142,23 @@ def _key_rows(scope: Scope, span: Span) -> QuerySet[Any]:
 
 
 def _in_scope(rows: QuerySet[Any], scope: Scope, span: Span) -> QuerySet[Any]:
-    """The rows of the span and the span before, with the time column under the name `bucket`."""
-    column = "slot" if span.by_hour else "day"
-    rows = rows.filter(**{f"{column}__gte": span.before.first, f"{column}__lt": span.end})
+    """The rows of the span and the span before; `bucket` is the first unit of the step that they are in, and for all
+    of the span before the first of it."""
+    column, first = span.column, span.before.first
+    rows = rows.filter(**{f"{column}__gte": first, f"{column}__lt": span.end})
     if not span.by_hour:
         rows = rows.filter(zone=scope.zone.key)
     elif not scope.is_instance:
         rows = rows.filter(team_id=scope.team_id)
-    named: QuerySet[Any] = rows.annotate(bucket=F(column))
+    step = (F(column) - first) / span.step * span.step + first
+    before = When(**{f"{column}__lt": span.first}, then=Constant(first))
+    named: QuerySet[Any] = rows.annotate(bucket=Case(before, default=step, output_field=IntegerField()))
     return named
 
 
 def _leaders(rows: QuerySet[Any], by: str, span: Span) -> list[Series]:
     """First who they are, then only their rows: a team may have 500 keys."""
-    present = rows.filter(bucket__gte=span.first)
+    present = rows.filter(**{f"{span.column}__gte": span.first})
     ranked = (
         present.order_by().values(by).annotate(cost=measures.COST, calls=measures.CALLS).order_by("-cost", "-calls", by)
     )

@@ -20,7 +20,6 @@ from usage.dashboard.explorer.place import Place
 from usage.dashboard.frame import in_team, on_instance
 from usage.reports import calls
 from usage.reports.explorer.answer import Answer
-from usage.reports.explorer.estimates import estimated
 from usage.reports.explorer.marks import Mark, marks
 from usage.reports.explorer.question import Compare, Metric, WhyNot
 
@@ -87,7 +86,7 @@ def _found(seen: Look, answer: Answer) -> dict[str, Any]:
     marked = marks(place.scope, question.first_day, question.last_day, place.owner_id)
     has_before = answer.before_total is not None
     before_name = _before_name(view, answer)
-    estimates = _estimates(seen)
+    estimates = _estimates(view, answer)
     return {
         "answer": answer,
         "figure": figure.of_answer(answer, view, names, colours, marked, before_name, estimates),
@@ -111,12 +110,10 @@ def _found(seen: Look, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _estimates(seen: Look) -> list[int]:
+def _estimates(view: View, answer: Answer) -> list[int]:
     """Of bars of cost; the other charts have no room for a second reading."""
-    view, place = seen.view, seen.place
-    if view.metric is not Metric.COST or view.chart is not Chart.BARS or view.cumulative:
-        return []
-    return estimated(place.scope, seen.question, seen.now, place.owner_id)
+    is_drawn = view.metric is Metric.COST and view.chart is Chart.BARS and not view.cumulative
+    return answer.estimates if is_drawn else []
 
 
 def _number(seen: Look, answer: Answer) -> dict[str, Any]:

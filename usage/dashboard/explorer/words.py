@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
-from django.utils.formats import date_format
 from django.utils.translation import gettext, pgettext
 
 from usage.dashboard import formats
@@ -114,8 +113,8 @@ def days_name(first: date, last: date) -> str:
         return _full(last)
     if first.year != last.year:
         return f"{_full(first)} – {_full(last)}"
-    start = date_format(first, pgettext("first day of a span", "j M"))
-    return f"{start} – {date_format(last, pgettext('last day of a span', 'j M Y'))}"
+    start = formats.dated(first, pgettext("first day of a span", "j M"))
+    return f"{start} – {formats.dated(last, pgettext('last day of a span', 'j M Y'))}"
 
 
 def value_name(dimension: Dimension | None, value: Value | None) -> str:
@@ -169,12 +168,12 @@ def why_not_text(reason: WhyNot) -> str:
 def bucket_name(start: datetime, grain: Grain) -> str:
     """In full, as the card over the chart says it."""
     if grain is Grain.HOUR:
-        return f"{date_format(start, pgettext('date format', 'D j M'))}, {start:%H:%M}"
+        return f"{formats.dated(start, pgettext('date format', 'D j M'))}, {start:%H:%M}"
     if grain is Grain.WEEK:
         return days_name(start.date(), start.date() + timedelta(days=6))
     if grain is Grain.MONTH:
-        return date_format(start, pgettext("date format", "F Y"))
-    return date_format(start, pgettext("date format", "D j M Y"))
+        return formats.dated(start, pgettext("date format", "F Y"))
+    return formats.dated(start, pgettext("date format", "D j M Y"))
 
 
 def bucket_short(start: datetime, grain: Grain, names_day: bool = False) -> str:
@@ -182,9 +181,9 @@ def bucket_short(start: datetime, grain: Grain, names_day: bool = False) -> str:
     if grain is Grain.HOUR and not names_day:
         return f"{start:%H:%M}"
     if grain is Grain.MONTH:
-        return date_format(start, pgettext("date format", "M Y"))
+        return formats.dated(start, pgettext("date format", "M Y"))
     return formats.day(start)
 
 
 def _full(day: date) -> str:
-    return date_format(day, pgettext("date format", "j M Y"))
+    return formats.dated(day, pgettext("date format", "j M Y"))

@@ -13,10 +13,10 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.db.models import Value as Constant
 
-from usage.models import MonthKeyBucket
+from usage.models import FIRST_BIN, LAST_BIN, MonthKeyBucket
 from usage.reports import measures
 from usage.reports.explorer import rows
-from usage.reports.explorer.cells import BIN_SUMS, Cell, Number, merged, sums_of
+from usage.reports.explorer.cells import Cell, Number, cut_to_used, merged, sums_of
 from usage.reports.explorer.names import COLUMNS, HIDDEN, KeyRing, Value
 from usage.reports.explorer.periods import Periods, aligned, day_number, periods_of
 from usage.reports.explorer.question import (
@@ -94,12 +94,14 @@ class Answer:
     looked_at: str
     # Of the metric's basis, over everything.
     calls: int = 0
+    # Nano-USD of the cost in `values` that are estimates.
+    estimates: list[int] = field(default_factory=list)
 
 
 def ask(scope: Scope, question: Question, now: datetime, owner_id: int | None = None) -> Answer:
     """With `owner_id`, only the keys that user created have names; 0 owns none. Raises NotAnswered.
 
-    At most seven queries, however many keys and models there are.
+    At most nine queries, however many keys and models there are.
     """
     reason = why_not(question, now.astimezone(scope.zone).date(), scope.is_instance)
     if reason:
@@ -146,6 +148,7 @@ class Asking:
             unpriced_calls=whole.cell.unpriced,
             looked_at=rows.LOOKED_AT[self.periods.column],
             calls=whole.cell.whole,
+            estimates=whole.estimates,
         )
 
     # Who is in it ---------------------------------------------------------------------------------------------------
@@ -173,29 +176,42 @@ class Asking:
         if not periods.starts:
             return defaultdict(dict)
         span = rows.in_span(self.scope, question, periods, self.ring, self.metric.is_percentile)
-        if not (self.metric.is_percentile and OF_KEYS.intersection(self.grouped)):
+        ungrouped = replace(question, group=None, subgroup=None)
+        if not self._whole_is_quicker(ungrouped, periods):
             return self._cells(span, periods, top)
-        # Bins by key are the most rows there are: read are those of the keys that are drawn, and the rest is what the
-        # whole has more.
+        # Read are the rows of what is drawn; the rest is what the whole has more.
         for place, dimension in enumerate(self.grouped):
             drawn = {ids[place] for ids in top}
             span = span.filter(self.ring.condition(dimension, drawn))
             if dimension in OF_KEYS:
                 span = span.filter(self.ring.in_their_teams(dimension, drawn))
-        spread = self._cells(span, periods, top)
+        all_rows = rows.in_span(self.scope, ungrouped, periods, self.ring, self.metric.is_percentile)
+        whole = self._cells(all_rows, periods, [])
+        used = cut_to_used(whole[rows.OTHER].values()) if self.metric.is_percentile else None
+        spread = self._cells(span, periods, top, used)
         spread.pop(rows.OTHER, None)
-        ungrouped = replace(question, group=None, subgroup=None)
-        whole = self._cells(rows.in_span(self.scope, ungrouped, periods, self.ring, of_bins=True), periods, [])
         spread[rows.OTHER] = _less(whole[rows.OTHER], spread.values())
         return spread
 
-    def _cells(self, span: QuerySet[Any], periods: Periods, top: Sequence[Ids]) -> dict[int, dict[int, Cell]]:
+    def _whole_is_quicker(self, ungrouped: Question, periods: Periods) -> bool:
+        """Days by key are the most rows there are, and bins the widest; without groups, smaller tables know."""
+        if OF_KEYS & ungrouped.dimensions:
+            return False
+        if self.metric.is_percentile:
+            return bool(self.grouped) and not ungrouped.dimensions & {Dimension.MODEL, Dimension.PROVIDER}
+        return periods.column == "day" and bool(OF_KEYS.intersection(self.grouped))
+
+    def _cells(
+        self, span: QuerySet[Any], periods: Periods, top: Sequence[Ids], bins: tuple[int, int] | None = None
+    ) -> dict[int, dict[int, Cell]]:
+        """With `bins`, percentiles are made of those from the first to the last."""
         spread: defaultdict[int, dict[int, Cell]] = defaultdict(dict)
         conditions = [self._condition(ids) for ids in top] if self.grouped else []
         of_bins = self.metric.is_percentile
-        columns, sums = (("bin",), BIN_SUMS) if of_bins else ((), sums_of(self.metric))
+        first_bin, last_bin = bins or (FIRST_BIN, LAST_BIN)
+        sums = {"bins": rows.BinSums(first_bin, last_bin)} if of_bins else sums_of(self.metric)
         places: dict[int, int] = {}
-        for group, number, *values in rows.grouped_by_time(span, periods, conditions, columns, sums):
+        for group, number, *values in rows.grouped_by_time(span, periods, conditions, (), sums):
             if not any(values):
                 # Grouped by constants alone, nothing is one row of zeros.
                 continue
@@ -207,7 +223,7 @@ class Asking:
             if cell is None:
                 cell = cells[place] = Cell()
             if of_bins:
-                cell.add_bin(values[0], int(values[1]))
+                cell.add_bins(values, first_bin)
             else:
                 cell.add(*map(int, values))
         return spread
@@ -231,8 +247,13 @@ class Asking:
         places = {there: here for here, there in enumerate(aligned(self.periods, periods, shift)) if there is not None}
         moved: defaultdict[int, dict[int, Cell]] = defaultdict(dict)
         for number, cells in self._spread(question, periods, top).items():
+            there = moved[number]
             for place, cell in cells.items():
-                moved[number].setdefault(places.get(place, -1), Cell()).merge(cell)
+                here = places.get(place, -1)
+                if here in there:
+                    there[here].merge(cell)
+                else:
+                    there[here] = cell
         return moved
 
     def _before_so_far(self) -> Number | None:
@@ -311,6 +332,7 @@ class _Line:
         cells = _together(present)
         self.cell = merged(cells.values())
         self.values = self._values(cells, length)
+        self.estimates = [cells[place].estimated if place in cells else 0 for place in range(length)]
         self.total = self.cell.value(asking.metric) if cells else None
         self.before_values: list[Number | None] = []
         self.before_total: Number | None = None
@@ -333,12 +355,11 @@ def _grown(so_far: Number | None, value: Number | None) -> Number | None:
 
 
 def _less(whole: dict[int, Cell], parts: Iterable[dict[int, Cell]]) -> dict[int, Cell]:
-    """The bins of `whole` that are in no part."""
+    """What of `whole` is in no part."""
     for cells in parts:
         for place, cell in cells.items():
-            for number, calls in cell.bins.items():
-                whole[place].add_bin(number, -calls)
-    return {place: cell for place, cell in whole.items() if cell.whole}
+            whole[place].take(cell)
+    return {place: cell for place, cell in whole.items() if cell.part or cell.whole or cell.unpriced}
 
 
 def _together(many: Iterable[dict[int, Cell]]) -> dict[int, Cell]:

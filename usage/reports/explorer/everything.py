@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from usage.models import FIRST_BIN
 from usage.reports.explorer import rows
 from usage.reports.explorer.answer import Answer, Asking, Ids, NotAnswered
-from usage.reports.explorer.cells import BIN_SUMS, Cell, sums_of
+from usage.reports.explorer.cells import Cell, sums_of
 from usage.reports.explorer.names import COLUMNS, KeyRing
 from usage.reports.explorer.periods import Periods
 from usage.reports.explorer.question import Question, why_not
@@ -35,15 +36,14 @@ class _AskingEverything(Asking):
         numbers = {ids: number for number, ids in enumerate(top)}
         of_bins = self.metric.is_percentile
         columns = tuple(dict.fromkeys(COLUMNS[dimension] for dimension in self.grouped))
-        sums = BIN_SUMS if of_bins else sums_of(self.metric)
+        sums = {"bins": rows.BinSums()} if of_bins else sums_of(self.metric)
         span = rows.in_span(self.scope, question, periods, self.ring, of_bins)
-        found = rows.grouped_by_time(span, periods, (), (*columns, *(("bin",) if of_bins else ())), sums)
-        for time, _number, *values in found:
-            raw = dict(zip(columns, values, strict=False))
+        for time, _number, *values in rows.grouped_by_time(span, periods, (), columns, sums):
+            raw, added = dict(zip(columns, values, strict=False)), values[len(columns) :]
             ids = tuple(self.ring.id_of(dimension, raw[COLUMNS[dimension]]) for dimension in self.grouped)
             cell = spread[numbers.get(ids, rows.OTHER)].setdefault(periods.place(time), Cell())
             if of_bins:
-                cell.add_bin(values[-2], int(values[-1]))
+                cell.add_bins(added, FIRST_BIN)
             else:
-                cell.add(*map(int, values[len(columns) :]))
+                cell.add(*map(int, added))
         return spread
