@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from django.utils.translation import gettext
 
 from usage.dashboard import formats
@@ -13,6 +15,7 @@ MICROSECONDS_A_MS = 1_000
 NANO_A_USD = 1_000_000_000
 
 
+@cache
 def unit_of(metric: Metric) -> str:
     if metric in (Metric.COST, Metric.COST_PER_REQUEST):
         return MONEY
