@@ -20,7 +20,6 @@ OLDEST_NODE = 20
 
 COPIES = {
     "tabler.min.css": "@tabler/core/dist/css/tabler.min.css",
-    "tabler.min.js": "@tabler/core/dist/js/tabler.min.js",
     "htmx.min.js": "htmx.org/dist/htmx.min.js",
     "plotly-basic.min.js": "plotly.js-basic-dist-min/plotly-basic.min.js",
     "inter.woff2": "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2",

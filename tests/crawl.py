@@ -31,11 +31,6 @@ def pages(page: Page, base_url: str, *starts: str) -> Iterator[tuple[str, str]]:
         yield name, address
 
 
-def settle(page: Page) -> None:
-    """Until what is drawn after the numbers is drawn."""
-    page.wait_for_function("!document.querySelector('.chart-wait') && document.fonts.status === 'loaded'")
-
-
 def _links(page: Page, base_url: str) -> list[str]:
     found = page.eval_on_selector_all("a[href]:not([download])", "links => links.map(link => link.href)")
     paths = [url.removeprefix(base_url) for url in found if url.startswith(f"{base_url}/")]

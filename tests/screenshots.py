@@ -98,7 +98,7 @@ def picture(page: Page, path: Path) -> None:
     # Not "networkidle": live pages ask for news each second.
     page.wait_for_load_state("load")
     try:
-        page.wait_for_function("!document.querySelector('.chart-wait')", timeout=DRAWN_MS)
+        page.wait_for_selector(".chart-wait", state="detached", timeout=DRAWN_MS)
     except BrowserError:
         print(f"{path.name}: a chart was not drawn", file=sys.stderr)
     page.screenshot(path=path, full_page=True)

@@ -130,7 +130,7 @@ def _price_text(version: PriceVersion, change: Decimal | None) -> str:
 
 def _changes(scope: Scope, start: datetime, end: datetime, owner_id: int | None) -> list[Mark]:
     entries = AuditEntry.objects.filter(happened_at__gte=start, happened_at__lt=end).filter(_seen(scope, owner_id))
-    found = []
+    found: list[Mark] = []
     newest = _with_team(scope, entries).order_by("-happened_at")[: 2 * MOST_MARKS]
     # Not all are told: so twice as many, but only until there are enough.
     for entry in newest.iterator(chunk_size=MOST_MARKS):
