@@ -36,7 +36,27 @@ pytestmark = pytest.mark.skipif(not AXE.exists(), reason="axe-core is not instal
 
 # Role -> how many pages there are at least. A viewer sees numbers only; an admin has the pages of an owner.
 ROLES = {"owner": 12, "member": 8, "viewer": 4}
-RESIZED_WITHIN_MS = 2_000
+RESIZED_WITHIN_MS = 10_000
+# What can be pressed or filled in, and what of it the keyboard does not reach, or reaches unseen.
+BEYOND_THE_KEYBOARD = """() => {
+  const pressed = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0'], "
+    + "[role=button], [role=tab], [role=switch], [role=menuitem], [hx-trigger*=click]";
+  const look = (each) => [each, each.parentElement, each.nextElementSibling].filter(Boolean).map((one) => {
+    const style = getComputedStyle(one);
+    return [style.outlineStyle, style.outlineColor, style.boxShadow, style.borderColor, style.backgroundColor].join();
+  }).join();
+  const found = [...document.querySelectorAll("[tabindex]")].filter((each) => each.tabIndex > 0)
+    .map((each) => `an order of its own: ${each.outerHTML.slice(0, 120)}`);
+  for (const each of document.querySelectorAll(pressed)) {
+    if (each.disabled || !each.checkVisibility({ visibilityProperty: true })) continue;
+    document.activeElement.blur();
+    const before = look(each);
+    each.focus({ preventScroll: true });
+    if (document.activeElement !== each) found.push(`not reached: ${each.outerHTML.slice(0, 120)}`);
+    else if (look(each) === before) found.push(`reached unseen: ${each.outerHTML.slice(0, 120)}`);
+  }
+  return found;
+}"""
 MAKE_PEOPLE = """
 import sys, django
 django.setup()
@@ -72,6 +92,7 @@ def test_every_page_is_sound_and_axe_finds_nothing_serious_in_either_theme(
         seen.append(name)
         expect(page.locator("main h1").first).to_be_visible()
         wrong += violations(page)
+        wrong += [f"{name} ({address}), keyboard: {what}" for what in _beyond_the_keyboard(page)]
         page.emulate_media(color_scheme="dark")
         expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
         wrong += [f"dark: {what}" for what in contrast_violations(page)]
@@ -105,6 +126,13 @@ def contrast_violations(page: Page) -> list[str]:
     """What differs between the themes is colour alone. axe is in the page already."""
     result = page.evaluate("axe.run(document, {runOnly: ['color-contrast'], resultTypes: ['violations']})")
     return [f"{each['id']}: {each['nodes'][0]['html'][:160]}" for each in result["violations"]]
+
+
+def _beyond_the_keyboard(page: Page) -> list[str]:
+    # From now on a focus is one of the keyboard, which pages show and a mouse's they do not.
+    page.keyboard.press("Tab")
+    found: list[str] = page.evaluate(BEYOND_THE_KEYBOARD)
+    return found
 
 
 def _sticking_out(page: Page) -> list[str]:
