@@ -102,13 +102,14 @@
     tip.replaceChildren(...lines.slice(0, MOST_LINES).map(row));
     if (lines.length > MOST_LINES) tip.append(row([`+ ${lines.length - MOST_LINES}`, "", null, "tip-row"]));
     const rule = part(box, "tip-rule");
+    // Shown before it is measured.
+    box.classList.add("is-hovered");
     const size = box._fullLayout._size;
     const left = places(box)[at];
     const right = left + GAP_PX + tip.offsetWidth;
     tip.style.left = `${Math.max(0, right > box.clientWidth ? left - GAP_PX - tip.offsetWidth : left + GAP_PX)}px`;
     tip.style.top = `${size.t}px`;
     Object.assign(rule.style, { left: `${left}px`, top: `${size.t}px`, height: `${size.h}px` });
-    box.classList.add("is-hovered");
     const pad = part(box, "chart-pad");
     pad.dataset.at = at;
     pad.setAttribute("aria-valuenow", at);
@@ -234,4 +235,5 @@
   }
 
   document.addEventListener("chart-drawn", (event) => watch(event.target));
+  window.addEventListener("resize", () => document.querySelectorAll(".is-hovered").forEach(hide));
 })();

@@ -55,6 +55,7 @@ BEYOND_THE_KEYBOARD = """() => {
     if (document.activeElement !== each) found.push(`not reached: ${each.outerHTML.slice(0, 120)}`);
     else if (look(each) === before) found.push(`reached unseen: ${each.outerHTML.slice(0, 120)}`);
   }
+  document.activeElement.blur();
   return found;
 }"""
 MAKE_PEOPLE = """

@@ -226,7 +226,7 @@ def test_marks_tell_prices_limits_keys_and_members(django_assert_num_queries: An
     teams.change(ada, team, name="Ada's other name")
     audit.record(ada, "member.join", team, ada, role="owner")
     today = datetime.now(UTC).date()
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         found = marks(scope_of(team), NOW.date() - timedelta(days=7), max(today, NOW.date()))
     assert {(mark.kind, mark.text) for mark in found} == {
         (MarkKind.PRICE, "price: gpt-4 −10 %"),

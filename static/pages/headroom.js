@@ -31,6 +31,8 @@
     const lines = [line(cells[0].textContent.trim(), text(cells[column]), "tip-head")];
     if (!["0", "–"].includes(text(cells[4]))) lines.push(line(headings[4].textContent, text(cells[4]), "tip-row"));
     tip.replaceChildren(...lines);
+    // Shown before it is measured.
+    chart.classList.add("is-hovered");
     const wide = chart.clientWidth - LEFT_PX;
     const x = LEFT_PX + (wide * (at + 0.5)) / rows.length;
     tip.style.left = `${Math.max(0, x + 14 + tip.offsetWidth > chart.clientWidth ? x - 14 - tip.offsetWidth : x + 14)}px`;
@@ -38,7 +40,6 @@
     rule.style.left = `${x}px`;
     rule.style.top = "14px";
     rule.style.height = "96px";
-    chart.classList.add("is-hovered");
   }
 
   document.addEventListener("pointermove", (event) => {
