@@ -1,6 +1,5 @@
 """Every page of the dashboard, opened again and again in a warm process; imported once Django is set up."""
 
-import gc
 import json
 import logging
 import statistics
@@ -19,6 +18,7 @@ from django.utils import translation
 
 from accounts.models import AdminKey, ApiKey, AuditEntry, Membership, Team, Tier, User
 from bench import figures
+from megadash import collector
 from usage import first_start, translations
 from usage.dashboard import urls
 from usage.models import Model, PriceVersion, Provider, Route, SavedView, UsageEvent
@@ -80,10 +80,7 @@ def visit_all(database: str, now: str, requests: int, only: str) -> None:
             True: _signed_in(User.objects.get(email="admin@example.com")),
             False: _signed_in(User.objects.get(email="owner0@example.com")),
         }
-        # As megadash/asgi.py does: what is loaded is looked through no more.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(10_000, 20, 20)
+        collector.keep_what_is_loaded()
         found = [
             asdict(figure)
             for visit in _visits()

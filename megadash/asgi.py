@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -19,6 +18,7 @@ from django.core.asgi import get_asgi_application
 pages = get_asgi_application()
 
 from accounts import secrets
+from megadash import collector
 from usage import headroom
 from usage.proxy.app import Gateway
 from usage.proxy.directory import Directory
@@ -60,11 +60,7 @@ class Application:
         beside = [asyncio.create_task(loop) for loop in loops]
         for task in beside:
             task.add_done_callback(_must_not_end)
-        # What the start made stays for good: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
-        # A call leaves next to no cycles behind.
-        gc.set_threshold(10_000, 20, 20)
+        collector.keep_what_is_loaded()
         await send({"type": "lifespan.startup.complete"})
         warming = asyncio.create_task(self._gateway.warm_up())
         await receive()
