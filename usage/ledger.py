@@ -25,6 +25,7 @@ from usage import catalog, frames, pricing
 from usage.models import (
     ANY,
     BIN_COLUMNS,
+    BINS_AN_OCTAVE,
     FIRST_BIN,
     LAST_BIN,
     MEASURES,
@@ -265,7 +266,7 @@ def measures_of(item: Bill) -> list[int]:
 
 def bin_place(duration_us: int) -> int:
     """Where in BIN_COLUMNS a duration is counted."""
-    return min(max(math.floor(4 * math.log2(duration_us)), FIRST_BIN), LAST_BIN) - FIRST_BIN
+    return min(max(math.floor(BINS_AN_OCTAVE * math.log2(duration_us)), FIRST_BIN), LAST_BIN) - FIRST_BIN
 
 
 def no_bins() -> list[int]:

@@ -431,6 +431,7 @@ class LatencyBins(models.Model):
         abstract = True
 
 
+BINS_AN_OCTAVE = 4
 FIRST_BIN, LAST_BIN = 40, 127
 BIN_COLUMNS: tuple[str, ...] = tuple(f"bin_{number}" for number in range(FIRST_BIN, LAST_BIN + 1))
 for _column in BIN_COLUMNS:

@@ -21,9 +21,9 @@ from django.db import connection, transaction
 from accounts import audit
 from accounts.models import Team, User, check_time_zone
 from usage import ledger
-from usage.ledger import EPOCH_DAY
 from usage.models import (
     ANY,
+    BINS_AN_OCTAVE,
     FIRST_BIN,
     LAST_BIN,
     MEASURES,
@@ -118,7 +118,7 @@ def _keep_the_ledger_out() -> None:
 
 
 def _count_month(team_id: int, zone: str, first: date, following: date) -> None:
-    days = {"day__gte": first.toordinal() - EPOCH_DAY, "day__lt": following.toordinal() - EPOCH_DAY}
+    days = {"day__gte": first.toordinal() - ledger.EPOCH_DAY, "day__lt": following.toordinal() - ledger.EPOCH_DAY}
     month = {"month": first.year * 12 + first.month - 1}
     for table in TABLES:
         there = table.objects.filter(zone=zone, team_id=team_id, **(month if table is MonthKeyBucket else days))
@@ -212,7 +212,7 @@ def _bin_place(column: str) -> str:
     """`ledger.bin_place` in SQL: on PostgreSQL by the first microsecond of each bin, because its logarithm rounds."""
     if connection.vendor == "sqlite":
         return f"bin_place({column})"
-    starts = ", ".join(str(math.ceil(2 ** (number / 4))) for number in range(FIRST_BIN + 1, LAST_BIN + 1))
+    starts = ", ".join(str(math.ceil(2 ** (number / BINS_AN_OCTAVE))) for number in range(FIRST_BIN + 1, LAST_BIN + 1))
     return f"width_bucket({column}, ARRAY[{starts}]::bigint[])"
 
 

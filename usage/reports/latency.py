@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import accumulate
 
-from usage.models import ANY, BIN_COLUMNS, FIRST_BIN, LatencyBucket
+from usage.models import ANY, BIN_COLUMNS, BINS_AN_OCTAVE, FIRST_BIN, LatencyBucket
 from usage.reports.span import Scope, day_of
 
-BINS_AN_OCTAVE = 4
 DAYS_SHOWN = 14
 KINDS: tuple[str, ...] = tuple(LatencyBucket.Kind.values)
 

@@ -110,9 +110,9 @@ def span_name(span: Span) -> str:
 def days_name(first: date, last: date) -> str:
     """`21 Oct – 19 Nov 2026`, `19 Nov 2026`; the year twice where there are two."""
     if first == last:
-        return _full(last)
+        return formats.full_day(last)
     if first.year != last.year:
-        return f"{_full(first)} – {_full(last)}"
+        return f"{formats.full_day(first)} – {formats.full_day(last)}"
     start = formats.dated(first, pgettext("first day of a span", "j M"))
     return f"{start} – {formats.dated(last, pgettext('last day of a span', 'j M Y'))}"
 
@@ -183,7 +183,3 @@ def bucket_short(start: datetime, grain: Grain, names_day: bool = False) -> str:
     if grain is Grain.MONTH:
         return formats.dated(start, pgettext("date format", "M Y"))
     return formats.day(start)
-
-
-def _full(day: date) -> str:
-    return formats.dated(day, pgettext("date format", "j M Y"))
