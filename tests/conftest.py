@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.utils import timezone, translation
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.product import Running, running
@@ -69,6 +70,13 @@ class InGroups(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return GROUP_OF.get(Path(nodeid.partition("::")[0]).stem, nodeid)
+
+
+@pytest.fixture(autouse=True)
+def words_and_hours_of_nobody() -> None:
+    """A page leaves its reader's language and time zone with the thread; a request sets its own, a test does not."""
+    translation.deactivate()
+    timezone.deactivate()
 
 
 @pytest.fixture(scope="session")
