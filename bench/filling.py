@@ -50,6 +50,7 @@ from usage.models import (
     Price,
     PriceVersion,
     QuarterBucket,
+    QuarterModelBucket,
     UsageAttempt,
     UsageEvent,
 )
@@ -232,7 +233,9 @@ def _buckets(day: Day, inventor: Inventor, now: datetime) -> Tables:
         known = quarters.get((slot, sample.place))
         quarters[slot, sample.place] = sample.measures if known is None else list(map(add, known, sample.measures))
         timings[slot, sample.timing] += 1
-    tables: Tables = {model: {} for model in (DayKeyBucket, DayModelBucket, MonthKeyBucket, QuarterBucket)}
+    tables: Tables = {
+        model: {} for model in (DayKeyBucket, DayModelBucket, MonthKeyBucket, QuarterBucket, QuarterModelBucket)
+    }
     tables |= {LatencyBucket: defaultdict(ledger.no_bins), LatencyKeyBucket: defaultdict(ledger.no_bins)}
     tables[MinuteBucket] = {}
     local = _Calendar(day.number)
@@ -242,6 +245,8 @@ def _buckets(day: Day, inventor: Inventor, now: datetime) -> Tables:
         _add_days(tables, local, slot, place, measures)
         if slot >= oldest:
             tables[QuarterBucket][(slot, *place)] = measures
+            for team in (place[0], WHOLE_INSTANCE):
+                ledger._add(tables[QuarterModelBucket], (team, slot, *place[2:4]), measures)
     for (slot, (number, *bins)), calls in timings.items():
         _add_bins(tables, local, slot, inventor.places[number], bins, calls)
     _add_minutes(tables[MinuteBucket], day, inventor, now)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plotly import graph_objects
 
 from accounts.models import Membership
 from tests import rows
@@ -153,7 +154,10 @@ def text_of(page: bytes) -> str:
 def figure_of(page: bytes) -> Any:
     found = re.search(r'<script id="explorer-data" type="application/json">(.*?)</script>', page.decode(), re.DOTALL)
     assert found, text_of(page)
-    return json.loads(found[1])
+    figure = json.loads(found[1])
+    # Raises for what Plotly would not understand.
+    graph_objects.Figure(figure)
+    return figure
 
 
 def lines_of(answer: Any) -> list[dict[str, str]]:
@@ -175,6 +179,21 @@ def test_the_number_the_chart_and_the_table_tell_the_same(client, ada) -> None:
 def test_a_bucket_without_calls_is_a_gap_and_not_a_zero(client, ada) -> None:
     trace = figure_of(client.get(f"/t/{ada.pk}/explorer/?metric=error_rate&group=none&compare=none").content)["data"][0]
     assert (trace["y"][-1], trace["y"][-2], trace["connectgaps"]) == (0.0, None, False)
+
+
+@pytest.mark.parametrize(
+    ("query", "types"),
+    [
+        ("", {"bar", "scatter"}),
+        ("?chart=area", {"scatter"}),
+        ("?metric=latency_p95", {"scatter"}),
+        ("?cumulative=on&grain=week", {"bar", "scatter"}),
+        ("?range=7d&grain=hour&compare=none", {"bar"}),
+    ],
+)
+def test_every_kind_of_chart_is_one_that_plotly_knows(client, ada, query, types) -> None:
+    drawn = figure_of(client.get(f"/t/{ada.pk}/explorer/{query}").content)
+    assert {trace["type"] for trace in drawn["data"]} <= types
 
 
 def test_the_file_holds_what_is_shown_to_the_nano_dollar(client, ada) -> None:

@@ -29,6 +29,7 @@ from usage.models import (
     MinuteBucket,
     MonthKeyBucket,
     QuarterBucket,
+    QuarterModelBucket,
     UsageAttempt,
     UsageEvent,
 )
@@ -72,7 +73,8 @@ def in_bins(rows: QuerySet[Any]) -> int:
 
 def assert_everything_adds_up() -> None:
     expected = totals_of_events()
-    assert totals(QuarterBucket) == expected
+    assert totals(QuarterBucket) == totals(QuarterModelBucket, team_id=WHOLE_INSTANCE) == expected
+    assert totals(QuarterModelBucket) == {name: 2 * total for name, total in expected.items()}
     for table in (DayKeyBucket, MonthKeyBucket):
         assert totals(table, zone="UTC") == expected
         assert totals(table) == {name: 2 * total for name, total in expected.items()}

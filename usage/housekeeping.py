@@ -2,13 +2,13 @@
 
 from datetime import datetime
 
-from usage.models import KEEP_MINUTES_FOR, KEEP_QUARTERS_FOR, QUARTER_S, MinuteBucket, QuarterBucket
+from usage.models import KEEP_MINUTES_FOR, KEEP_QUARTERS_FOR, QUARTER_S, MinuteBucket, QuarterBucket, QuarterModelBucket
 
 
 def forget_old_quarters(now: datetime) -> int:
     """Days, months and events stay; quarter hours are only for short ranges."""
     oldest = int((now - KEEP_QUARTERS_FOR).timestamp()) // QUARTER_S
-    return QuarterBucket.objects.filter(slot__lt=oldest).delete()[0]
+    return sum(table.objects.filter(slot__lt=oldest).delete()[0] for table in (QuarterBucket, QuarterModelBucket))
 
 
 def forget_old_minutes(now: datetime) -> int:

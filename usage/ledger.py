@@ -39,6 +39,7 @@ from usage.models import (
     MinuteBucket,
     MonthKeyBucket,
     QuarterBucket,
+    QuarterModelBucket,
     UsageAttempt,
     UsageEvent,
 )
@@ -195,6 +196,7 @@ def _bucket_rows(billed: Sequence[Bill]) -> dict[type_, dict[tuple[Any, ...], li
     """What the new events add to each bucket table: key columns -> measures."""
     tables: dict[type_, dict[tuple[Any, ...], list[int]]] = {
         QuarterBucket: {},
+        QuarterModelBucket: {},
         DayKeyBucket: {},
         DayModelBucket: {},
         MonthKeyBucket: {},
@@ -213,6 +215,8 @@ def _add_to_buckets(tables: dict[type_, dict[tuple[Any, ...], list[int]]], item:
     team_id, key_id, model, provider = entry.team_id, entry.key_id or NO_KEY, entry.served_model, entry.provider
     slot = entry.started_us // (QUARTER_S * 1_000_000)
     _add(tables[QuarterBucket], (slot, team_id, key_id, model, provider, entry.service_tier), measures)
+    for team in (team_id, WHOLE_INSTANCE):
+        _add(tables[QuarterModelBucket], (team, slot, model, provider), measures)
     _add(tables[MinuteBucket], (entry.started_us // 60_000_000, team_id, key_id), _minute_measures(entry))
     durations = [
         (kind, bin_place(us))

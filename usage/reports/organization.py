@@ -29,6 +29,7 @@ from usage.models import (
     DayModelBucket,
     Outcome,
     QuarterBucket,
+    QuarterModelBucket,
     UsageEvent,
 )
 
@@ -225,23 +226,29 @@ def _table(question: Question, columns: tuple[str, ...], now: datetime) -> Query
     """The narrowest table that knows the dimensions, cut to the span. `bucket` numbers the buckets since 1970."""
     if question.width_s < HOUR_S:
         return _events(question)
+    of_keys = "key_id" in columns or question.key_ids is not None
+    rows: QuerySet[Any]
     if question.width_s == HOUR_S or "service_tier" in columns:
-        return _quarters(question, now)
-    span = Q(zone="UTC", day__gte=question.start_s // DAY_S, day__lt=question.end_s // DAY_S)
-    if "key_id" in columns or question.key_ids is not None:
-        return DayKeyBucket.objects.filter(span).annotate(bucket=F("day"))
-    by_model = DayModelBucket.objects.filter(span).annotate(bucket=F("day"))
+        of_keys |= "service_tier" in columns
+        rows = _quarters(question, now, QuarterBucket if of_keys else QuarterModelBucket)
+    else:
+        table = DayKeyBucket if of_keys else DayModelBucket
+        span = Q(zone="UTC", day__gte=question.start_s // DAY_S, day__lt=question.end_s // DAY_S)
+        rows = table.objects.filter(span).annotate(bucket=F("day"))
+    if of_keys:
+        return rows
     if "team_id" in columns or question.team_ids is not None:
         # With team 0, the whole instance, every call would count twice.
-        return by_model.exclude(team_id=WHOLE_INSTANCE)
-    return by_model.filter(team_id=WHOLE_INSTANCE)
+        return rows.filter(team_id__gt=WHOLE_INSTANCE)
+    return rows.filter(team_id=WHOLE_INSTANCE)
 
 
-def _quarters(question: Question, now: datetime) -> QuerySet[QuarterBucket]:
+def _quarters(question: Question, now: datetime, table: Any) -> QuerySet[Any]:
     if question.start_s < (now - KEEP_QUARTERS_FOR).timestamp():
         raise TooOld
     slots = Q(slot__gte=question.start_s // QUARTER_S, slot__lt=question.end_s // QUARTER_S)
-    return QuarterBucket.objects.filter(slots).annotate(bucket=F("slot") / Value(question.width_s // QUARTER_S))
+    rows: QuerySet[Any] = table.objects.filter(slots).annotate(bucket=F("slot") / Value(question.width_s // QUARTER_S))
+    return rows
 
 
 def _events(question: Question) -> QuerySet[UsageEvent]:

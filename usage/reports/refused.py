@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from usage.models import QUARTER_S, QuarterBucket, UsageEvent
+from usage.models import QUARTER_S, QuarterModelBucket, UsageEvent
 from usage.reports import call_filter, calls
 from usage.reports.span import Scope, slot_of
 
@@ -85,10 +85,9 @@ def by_minute(scope: Scope, since: datetime) -> dict[str, dict[int, int]]:
 
 def count(scope: Scope, now: datetime) -> int:
     """Of the whole scope in the last day, to the quarter hour. One query."""
-    rows = QuarterBucket.objects.filter(slot__gt=slot_of(now) - int(SHOWN_FOR.total_seconds()) // QUARTER_S)
-    if not scope.is_instance:
-        rows = rows.filter(team_id=scope.team_id)
-    return sum(rows.filter(refused_calls__gt=0).values_list("refused_calls", flat=True))
+    since = slot_of(now) - int(SHOWN_FOR.total_seconds()) // QUARTER_S
+    rows = QuarterModelBucket.objects.filter(team_id=scope.team_id, slot__gt=since, refused_calls__gt=0)
+    return sum(rows.values_list("refused_calls", flat=True))
 
 
 def _second(row: UsageEvent) -> int:

@@ -9,7 +9,7 @@ from django.db.models import Case, F, IntegerField, QuerySet, When
 from django.db.models import Value as Constant
 
 from accounts.models import ApiKey, Team
-from usage.models import DayKeyBucket, DayModelBucket, QuarterBucket
+from usage.models import NO_KEY, WHOLE_INSTANCE, DayKeyBucket, DayModelBucket, QuarterBucket, QuarterModelBucket
 from usage.reports import measures
 from usage.reports.span import Scope, Span
 
@@ -105,9 +105,7 @@ def top_keys(scope: Scope, span: Span, owner_id: int | None = None) -> list[Seri
 
 def top_teams(scope: Scope, span: Span) -> list[Series]:
     """The teams of the instance that spent most."""
-    rows = _in_scope(
-        QuarterBucket.objects.all() if span.by_hour else DayModelBucket.objects.filter(team_id__gt=0), scope, span
-    )
+    rows = _in_span(_by_model(span).filter(team_id__gt=WHOLE_INSTANCE), scope, span)
     leaders = _leaders(rows, "team_id", span)
     teams = Team.objects.in_bulk([leader.url_id for leader in leaders])
     for leader in leaders:
@@ -116,11 +114,8 @@ def top_teams(scope: Scope, span: Span) -> list[Series]:
 
 
 def _model_rows(scope: Scope, span: Span) -> Any:
-    rows: QuerySet[Any] = (
-        QuarterBucket.objects.all() if span.by_hour else DayModelBucket.objects.filter(team_id=scope.team_id)
-    )
     return (
-        _in_scope(rows, scope, span)
+        _in_span(_by_model(span).filter(team_id=scope.team_id), scope, span)
         .order_by()
         .values("bucket", "model")
         .annotate(
@@ -135,21 +130,21 @@ def _model_rows(scope: Scope, span: Span) -> Any:
 
 
 def _key_rows(scope: Scope, span: Span) -> QuerySet[Any]:
-    rows: QuerySet[Any] = (
-        QuarterBucket.objects.all() if span.by_hour else DayKeyBucket.objects.filter(team_id=scope.team_id)
-    )
-    return _in_scope(rows, scope, span).filter(key_id__gt=0)
+    rows: QuerySet[Any] = QuarterBucket.objects.all() if span.by_hour else DayKeyBucket.objects.all()
+    return _in_span(rows.filter(team_id=scope.team_id, key_id__gt=NO_KEY), scope, span)
 
 
-def _in_scope(rows: QuerySet[Any], scope: Scope, span: Span) -> QuerySet[Any]:
+def _by_model(span: Span) -> QuerySet[Any]:
+    return QuarterModelBucket.objects.all() if span.by_hour else DayModelBucket.objects.all()
+
+
+def _in_span(rows: QuerySet[Any], scope: Scope, span: Span) -> QuerySet[Any]:
     """The rows of the span and the span before; `bucket` is the first unit of the step that they are in, and for all
     of the span before the first of it."""
     column, first = span.column, span.before.first
     rows = rows.filter(**{f"{column}__gte": first, f"{column}__lt": span.end})
     if not span.by_hour:
         rows = rows.filter(zone=scope.zone.key)
-    elif not scope.is_instance:
-        rows = rows.filter(team_id=scope.team_id)
     step = (F(column) - first) / span.step * span.step + first
     before = When(**{f"{column}__lt": span.first}, then=Constant(first))
     named: QuerySet[Any] = rows.annotate(bucket=Case(before, default=step, output_field=IntegerField()))

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from usage.models import DayModelBucket, QuarterBucket
+from usage.models import DayModelBucket, QuarterModelBucket
 from usage.reports import measures
 from usage.reports.span import Scope, date_of, day_of, midnight, slot_of
 
@@ -95,12 +95,11 @@ def _curve(scope: Scope, day: int) -> Curve:
 
 
 def _quarter_rows(scope: Scope, curves: Iterable[Curve]) -> Any:
-    rows = QuarterBucket.objects.all() if scope.is_instance else QuarterBucket.objects.filter(team_id=scope.team_id)
     spans = Q()
     for curve in curves:
         spans |= Q(slot__gte=curve.first_slot, slot__lt=curve.first_slot + curve.length)
     return (
-        rows.filter(spans)
+        QuarterModelBucket.objects.filter(spans, team_id=scope.team_id)
         .order_by()
         .values("slot")
         .annotate(

@@ -1,6 +1,8 @@
 """An answer -> Plotly figure. Colours are names of our palette; texts are the reader's own; buckets are numbered.
 
-Numbered, because months and daylight saving would make a time axis uneven; `ticks` says what stands below it.
+Numbered, because months and daylight saving would make a time axis uneven; `ticks` says what stands below it. Traces
+are put down as plotly.js reads them: Plotly's Python classes look at each of thousands of points, for a tenth of the
+page's time. The tests have them look.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils.translation import gettext
-from plotly import graph_objects  # type: ignore[import-untyped]
 
 from usage.dashboard.explorer import amounts, words
 from usage.dashboard.explorer.address import Chart, View
@@ -40,7 +41,7 @@ def of_answer(
         traces.append(_estimated(answer, view, estimates))
     if has_values(answer.before_values):
         traces.append(_before(answer, view, before_name))
-    return {"data": [trace.to_plotly_json() for trace in traces], "layout": _layout(answer, view, marks)}
+    return {"data": traces, "layout": _layout(answer, view, marks)}
 
 
 def has_values(values: Sequence[Number | None]) -> bool:
@@ -57,48 +58,34 @@ def _stacked(drawn: Sequence[tuple[Series, str, Any]], metric: Metric) -> list[t
     return sorted(drawn, key=lambda one: (one[0].is_other, first[one[0].group.id if one[0].group else ""]))
 
 
-def _trace(series: Series, name: str, colour: tuple[str, int], view: View) -> Any:
-    places = list(range(len(series.values)))
-    values = [amounts.drawn(view.metric, value) for value in series.values]
-    meta = {"colour": colour[0], "shade": colour[1]}
+def _trace(series: Series, name: str, colour: tuple[str, int], view: View) -> dict[str, Any]:
+    drawn = _points(view, series.values, name) | {"meta": {"colour": colour[0], "shade": colour[1]}}
     if not view.metric.adds_up:
-        return graph_objects.Scatter(
-            x=places, y=values, name=name, mode="lines+markers", connectgaps=False, hoverinfo="none", meta=meta
-        )
+        return drawn | {"type": "scatter", "mode": "lines+markers", "connectgaps": False}
     if view.chart is Chart.AREA:
-        return graph_objects.Scatter(
-            x=places, y=values, name=name, mode="lines", stackgroup="all", hoverinfo="none", meta={**meta, "area": True}
-        )
-    return graph_objects.Bar(x=places, y=values, name=name, hoverinfo="none", meta=meta)
+        drawn["meta"]["area"] = True
+        return drawn | {"type": "scatter", "mode": "lines", "stackgroup": "all"}
+    return drawn | {"type": "bar"}
 
 
-def _estimated(answer: Answer, view: View, estimates: Sequence[int]) -> Any:
+def _estimated(answer: Answer, view: View, estimates: Sequence[int]) -> dict[str, Any]:
     """Hatched over the top of each bar. A trace with a base of its own is laid over those that are stacked."""
     tops = zip(answer.values, estimates, strict=True)
-    return graph_objects.Bar(
-        x=list(range(len(estimates))),
-        y=[amounts.drawn(view.metric, part) for part in estimates],
-        base=[amounts.drawn(view.metric, (value or 0) - part) for value, part in tops],
-        name=gettext("estimated"),
-        hoverinfo="none",
-        meta={"estimated": True},
-    )
+    base = [amounts.drawn(view.metric, (value or 0) - part) for value, part in tops]
+    drawn = _points(view, estimates, gettext("estimated"))
+    return drawn | {"type": "bar", "base": base, "meta": {"estimated": True}}
 
 
-def _before(answer: Answer, view: View, name: str) -> Any:
+def _before(answer: Answer, view: View, name: str) -> dict[str, Any]:
     """The whole of the time before, over everything that is drawn."""
-    values = [amounts.drawn(view.metric, value) for value in answer.before_values]
     shape = "hvh" if view.metric.adds_up and view.chart is Chart.BARS else "linear"
-    return graph_objects.Scatter(
-        x=list(range(len(values))),
-        y=values,
-        name=name,
-        mode="lines",
-        connectgaps=False,
-        hoverinfo="none",
-        line={"shape": shape},
-        meta={"before": True},
-    )
+    line = {"type": "scatter", "mode": "lines", "connectgaps": False, "line": {"shape": shape}}
+    return _points(view, answer.before_values, name) | line | {"meta": {"before": True}}
+
+
+def _points(view: View, values: Sequence[Number | None], name: str) -> dict[str, Any]:
+    drawn = [amounts.drawn(view.metric, value) for value in values]
+    return {"x": list(range(len(values))), "y": drawn, "name": name, "hoverinfo": "none"}
 
 
 def _layout(answer: Answer, view: View, marks: Sequence[Mark]) -> dict[str, Any]:
@@ -110,7 +97,7 @@ def _layout(answer: Answer, view: View, marks: Sequence[Mark]) -> dict[str, Any]
         "hovermode": False,
         "meta": {
             "unit": amounts.unit_of(view.metric),
-            "buckets": [words.bucket_name(start, grain) for start in answer.starts],
+            "buckets": words.bucket_names(answer.starts, grain),
             "days": [_days(start, grain) for start in answer.starts],
             "ticks": _ticks(answer.starts, grain),
             "totals": [amounts.drawn(view.metric, value) for value in answer.values],

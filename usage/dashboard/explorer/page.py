@@ -186,13 +186,13 @@ def _lines(answer: Answer, metric: Metric) -> list[dict[str, Any]]:
     last = len(answer.starts) - 1
     return [
         {
-            "name": words.bucket_name(start, answer.question.grain),
+            "name": name,
             "is_running": answer.is_running and at == last,
             "cells": [amounts.text(metric, each.values[at]) for each in answer.series],
             "total": amounts.text(metric, answer.values[at]),
             "before": amounts.text(metric, answer.before_values[at]) if answer.before_values else "",
         }
-        for at, start in enumerate(answer.starts)
+        for at, name in enumerate(words.bucket_names(answer.starts, answer.question.grain))
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 
 from django.utils.translation import gettext, pgettext
@@ -165,15 +165,15 @@ def why_not_text(reason: WhyNot) -> str:
 # Moments of the time axis ---------------------------------------------------------------------------------------------
 
 
-def bucket_name(start: datetime, grain: Grain) -> str:
+def bucket_names(starts: Sequence[datetime], grain: Grain) -> list[str]:
     """In full, as the card over the chart says it."""
-    if grain is Grain.HOUR:
-        return f"{formats.dated(start, pgettext('date format', 'D j M'))}, {start:%H:%M}"
     if grain is Grain.WEEK:
-        return days_name(start.date(), start.date() + timedelta(days=6))
-    if grain is Grain.MONTH:
-        return formats.dated(start, pgettext("date format", "F Y"))
-    return formats.dated(start, pgettext("date format", "D j M Y"))
+        return [days_name(start.date(), start.date() + timedelta(days=6)) for start in starts]
+    if grain is Grain.HOUR:
+        pattern = pgettext("date format", "D j M")
+        return [f"{formats.dated(start, pattern)}, {start:%H:%M}" for start in starts]
+    pattern = pgettext("date format", "F Y") if grain is Grain.MONTH else pgettext("date format", "D j M Y")
+    return [formats.dated(start, pattern) for start in starts]
 
 
 def bucket_short(start: datetime, grain: Grain, names_day: bool = False) -> str:

@@ -4,7 +4,7 @@ events."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -38,6 +38,8 @@ __all__ = ["HIDDEN", "Answer", "NotAnswered", "Number", "Series", "Value", "ask"
 SEEN_DAYS = 400
 MOST_CHOICES = {Dimension.KEY: 500, Dimension.MODEL: 80}
 USUAL_CHOICES = 200
+# In a spread, beside the numbers of series and rows.OTHER.
+WHOLE = -2
 # The values of the dimensions grouped by: none, one, or group and subgroup.
 Ids = tuple[str, ...]
 
@@ -126,7 +128,7 @@ class Asking:
         top = ranked[: max(1, min(self.question.top, self.most_series))]
         present = self._spread(self.question, self.periods, top)
         before = self._before(top)
-        whole = _Line(self, present.values(), before.values() if before is not None else None)
+        whole = _Line(self, _all_of(present), None if before is None else _all_of(before))
         series = self._named(top, present, before)
         if len(ranked) > len(top) and self.metric.adds_up:
             rest = [before[rows.OTHER]] if before is not None else None
@@ -172,34 +174,38 @@ class Asking:
     # What it adds up to ---------------------------------------------------------------------------------------------
 
     def _spread(self, question: Question, periods: Periods, top: Sequence[Ids]) -> dict[int, dict[int, Cell]]:
-        """Number of the series -> place of the bucket -> its cell."""
+        """Number of the series -> place of the bucket -> its cell. "Other" and what was asked for apart from the series
+        stand beside them, as OTHER and WHOLE."""
         if not periods.starts:
             return defaultdict(dict)
         span = rows.in_span(self.scope, question, periods, self.ring, self.metric.is_percentile)
         ungrouped = replace(question, group=None, subgroup=None)
         if not self._whole_is_quicker(ungrouped, periods):
             return self._cells(span, periods, top)
-        # Read are the rows of what is drawn; the rest is what the whole has more.
+        # Read are the rows of what is drawn, and the whole; what that has more is the rest.
         for place, dimension in enumerate(self.grouped):
             drawn = {ids[place] for ids in top}
             span = span.filter(self.ring.condition(dimension, drawn))
             if dimension in OF_KEYS:
                 span = span.filter(self.ring.in_their_teams(dimension, drawn))
         all_rows = rows.in_span(self.scope, ungrouped, periods, self.ring, self.metric.is_percentile)
-        whole = self._cells(all_rows, periods, [])
-        used = cut_to_used(whole[rows.OTHER].values()) if self.metric.is_percentile else None
+        whole = self._cells(all_rows, periods, [])[rows.OTHER]
+        used = cut_to_used(whole.values()) if self.metric.is_percentile else None
         spread = self._cells(span, periods, top, used)
         spread.pop(rows.OTHER, None)
-        spread[rows.OTHER] = _less(whole[rows.OTHER], spread.values())
+        if self.metric.adds_up:
+            spread[rows.OTHER] = _less(whole, spread.values())
+        spread[WHOLE] = whole
         return spread
 
     def _whole_is_quicker(self, ungrouped: Question, periods: Periods) -> bool:
-        """Days by key are the most rows there are, and bins the widest; without groups, smaller tables know."""
+        """Days and hours by key are the most rows there are, and bins the widest; without groups, smaller tables
+        know."""
         if OF_KEYS & ungrouped.dimensions:
             return False
         if self.metric.is_percentile:
             return bool(self.grouped) and not ungrouped.dimensions & {Dimension.MODEL, Dimension.PROVIDER}
-        return periods.column == "day" and bool(OF_KEYS.intersection(self.grouped))
+        return periods.column != "month" and bool(OF_KEYS.intersection(self.grouped))
 
     def _cells(
         self, span: QuerySet[Any], periods: Periods, top: Sequence[Ids], bins: tuple[int, int] | None = None
@@ -354,12 +360,17 @@ def _grown(so_far: Number | None, value: Number | None) -> Number | None:
     return so_far if value is None else (so_far or 0) + value
 
 
-def _less(whole: dict[int, Cell], parts: Iterable[dict[int, Cell]]) -> dict[int, Cell]:
+def _less(whole: Mapping[int, Cell], parts: Iterable[dict[int, Cell]]) -> dict[int, Cell]:
     """What of `whole` is in no part."""
+    left = {place: merged([cell]) for place, cell in whole.items()}
     for cells in parts:
         for place, cell in cells.items():
-            whole[place].take(cell)
-    return {place: cell for place, cell in whole.items() if cell.part or cell.whole or cell.unpriced}
+            left[place].take(cell)
+    return {place: cell for place, cell in left.items() if cell.part or cell.whole or cell.unpriced}
+
+
+def _all_of(spread: Mapping[int, dict[int, Cell]]) -> Collection[dict[int, Cell]]:
+    return [spread[WHOLE]] if WHOLE in spread else spread.values()
 
 
 def _together(many: Iterable[dict[int, Cell]]) -> dict[int, Cell]:

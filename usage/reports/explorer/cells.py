@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from operator import add, sub
+from operator import add
 from typing import Any
 
 from django.db.models import Sum
@@ -80,9 +80,8 @@ class Cell:
             self.first_bin = other.first_bin
 
     def take(self, other: Cell) -> None:
-        """Leave what is not in `other`, which is part of this."""
+        """Leave what is not in `other`, which is part of this. Of sums; nobody asks it of bins."""
         self.add(-other.part, -other.whole, -other.unpriced, -other.estimated)
-        self.bins = list(map(sub, self.bins, other.bins))
 
     def value(self, metric: Metric) -> Number | None:
         """None when nothing is known: no calls of the kind, or none with a known cost."""

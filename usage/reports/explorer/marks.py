@@ -163,6 +163,7 @@ def _seen(scope: Scope, owner_id: int | None) -> Q:
 
 
 def _with_team(scope: Scope, entries: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+    entries = entries.only("happened_at", "action", "subject", "subject_kind", "subject_id", "details", "team__name")
     return entries.select_related("team") if scope.is_instance else entries
 
 

@@ -23,6 +23,7 @@ from usage.models import (
     LatencyKeyBucket,
     MonthKeyBucket,
     QuarterBucket,
+    QuarterModelBucket,
 )
 from usage.reports.explorer.names import KeyRing
 from usage.reports.explorer.periods import Periods, day_number
@@ -62,10 +63,10 @@ def left_out(rows: QuerySet[Any], without: Mapping[Dimension, tuple[str, ...]], 
 
 
 def _bins(scope: Scope, question: Question) -> QuerySet[Any]:
-    kind = PERCENTILES[question.metric][0]
+    place = {"kind": PERCENTILES[question.metric][0], "zone": scope.zone.key}
     if OF_KEYS & question.dimensions:
-        return _of_scope(LatencyKeyBucket.objects.filter(kind=kind), scope, has_whole=False)
-    rows = LatencyBucket.objects.filter(kind=kind)
+        return _of_scope(LatencyKeyBucket.objects.filter(**place), scope, has_whole=False)
+    rows = LatencyBucket.objects.filter(**place)
     narrowed = question.dimensions & {Dimension.MODEL, Dimension.PROVIDER}
     rows = rows.exclude(model=ANY) if narrowed else rows.filter(model=ANY)
     return _of_scope(rows, scope, has_whole=True, by_team=_by_team(question))
@@ -74,13 +75,15 @@ def _bins(scope: Scope, question: Question) -> QuerySet[Any]:
 def _table(scope: Scope, question: Question, column: str) -> QuerySet[Any]:
     needs_keys = bool(OF_KEYS & question.dimensions)
     if column == "slot":
-        quarters = QuarterBucket.objects.all()
-        return quarters if scope.is_instance else quarters.filter(team_id=scope.team_id)
-    if column == "month":
-        return _of_scope(MonthKeyBucket.objects.all(), scope, has_whole=False)
-    if needs_keys:
-        return _of_scope(DayKeyBucket.objects.all(), scope, has_whole=False)
-    return _of_scope(DayModelBucket.objects.all(), scope, has_whole=True, by_team=_by_team(question))
+        rows: QuerySet[Any] = QuarterBucket.objects.all() if needs_keys else QuarterModelBucket.objects.all()
+    elif column == "day":
+        rows = DayKeyBucket.objects.all() if needs_keys else DayModelBucket.objects.all()
+    else:
+        rows = MonthKeyBucket.objects.all()
+    if column != "slot":
+        rows = rows.filter(zone=scope.zone.key)
+    has_whole = rows.model in (QuarterModelBucket, DayModelBucket)
+    return _of_scope(rows, scope, has_whole, _by_team(question))
 
 
 def _by_team(question: Question) -> bool:
@@ -89,7 +92,6 @@ def _by_team(question: Question) -> bool:
 
 def _of_scope(rows: QuerySet[Any], scope: Scope, has_whole: bool, by_team: bool = False) -> QuerySet[Any]:
     """Some tables also hold the whole instance as team 0: with the teams beside it every call would count twice."""
-    rows = rows.filter(zone=scope.zone.key)
     if not scope.is_instance:
         return rows.filter(team_id=scope.team_id)
     if not has_whole:
