@@ -22,6 +22,7 @@ from usage.reports.explorer.question import Grain, Metric
 
 # More than this below the axis is no longer read.
 MOST_TICKS = 14
+LENGTHS = {Grain.HOUR: timedelta(hours=1), Grain.DAY: timedelta(days=1), Grain.WEEK: timedelta(weeks=1)}
 
 
 def of_answer(
@@ -121,7 +122,7 @@ def _days(start: datetime, grain: Grain) -> tuple[str, str]:
 def end_of(start: datetime, grain: Grain) -> datetime:
     if grain is Grain.MONTH:
         return (start + timedelta(days=32)).replace(day=1)
-    return start + {Grain.HOUR: timedelta(hours=1), Grain.DAY: timedelta(days=1), Grain.WEEK: timedelta(weeks=1)}[grain]
+    return start + LENGTHS[grain]
 
 
 def _ticks(starts: Sequence[datetime], grain: Grain) -> list[tuple[int, str]]:

@@ -94,8 +94,8 @@ def _found(seen: Look, answer: Answer) -> dict[str, Any]:
         "before_name": before_name if figure.has_values(answer.before_values) else "",
         "number": _number(seen, answer),
         "estimated": formats.percent(sum(estimates) / answer.total) if any(estimates) and answer.total else "",
-        "marks": [(mark, _key_url(place, mark)) for mark in marked[-MOST_MARKS_LISTED:]],
-        "marks_before": [(mark, _key_url(place, mark)) for mark in marked[:-MOST_MARKS_LISTED]],
+        "marks": _listed(place, marked[-MOST_MARKS_LISTED:]),
+        "marks_before": _listed(place, marked[:-MOST_MARKS_LISTED]),
         "rows": table.rows_of(answer, view, place, colours),
         "named_count": sum(not each.is_other for each in answer.series),
         "total": _total(answer, view),
@@ -144,8 +144,14 @@ def _in_text(name: str, view: View) -> str:
     return name[:1].lower() + name[1:] if isinstance(view.span, Preset) else name
 
 
-def _key_url(place: Place, mark: Mark) -> str:
-    return reverse("key", args=(place.team.pk, mark.key_id)) if place.team and mark.key_id else ""
+def _listed(place: Place, marked: Sequence[Mark]) -> list[tuple[str, str, str, str]]:
+    """Moment, day, text and address of each, ready to stand there: a template takes its time over two hundred."""
+    listed = []
+    for mark in marked:
+        at = mark.at.astimezone(place.scope.zone)
+        url = reverse("key", args=(place.team.pk, mark.key_id)) if place.team and mark.key_id else ""
+        listed.append((at.isoformat(), formats.day(at), mark.text, url))
+    return listed
 
 
 def _before_name(view: View, answer: Answer) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 
 from django.utils.translation import gettext, pgettext
+from django.utils.translation import gettext_lazy as _
 
 from usage.dashboard import formats
 from usage.dashboard.explorer.address import Preset, Span
@@ -14,32 +15,63 @@ from usage.reports.explorer.question import Compare, Dimension, Grain, Metric, W
 
 FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
 MOST_IN_SENTENCE = 40
+PRESETS = {
+    Preset.DAY: _("Yesterday and today"),
+    Preset.WEEK: _("Last 7 days"),
+    Preset.MONTH: _("Last 30 days"),
+    Preset.QUARTER: _("Last 90 days"),
+    Preset.YEAR: _("Last 12 months"),
+    Preset.THIS_MONTH: _("This month"),
+    Preset.LAST_MONTH: _("Last month"),
+    Preset.THIS_YEAR: _("This year"),
+}
+PER_GRAIN = {
+    Grain.HOUR: _("per hour"),
+    Grain.DAY: _("per day"),
+    Grain.WEEK: _("per week"),
+    Grain.MONTH: _("per month"),
+}
+GRAINS = {
+    Grain.HOUR: _("Hour"),
+    Grain.DAY: _("Day"),
+    Grain.WEEK: _("Week"),
+    Grain.MONTH: _("Month"),
+}
+DIMENSIONS = {
+    Dimension.MODEL: _("Model"),
+    Dimension.KEY: _("Key"),
+    Dimension.MEMBER: _("Member"),
+    Dimension.TEAM: _("Team"),
+    Dimension.PROVIDER: _("Provider"),
+    Dimension.TAG: _("Tag"),
+}
+METRICS = {
+    Metric.COST: _("Cost"),
+    Metric.COST_PER_REQUEST: _("Cost per request"),
+    Metric.TOKENS: _("Tokens, all"),
+    Metric.TOKENS_INPUT: _("Tokens, input"),
+    Metric.TOKENS_CACHED: _("Tokens, cached input"),
+    Metric.TOKENS_CACHE_WRITE: _("Tokens, cache write"),
+    Metric.TOKENS_AUDIO_INPUT: _("Tokens, audio input"),
+    Metric.TOKENS_OUTPUT: _("Tokens, output"),
+    Metric.TOKENS_REASONING: _("Tokens, reasoning"),
+    Metric.TOKENS_AUDIO_OUTPUT: _("Tokens, audio output"),
+    Metric.CACHE_RATE: _("Cache rate"),
+    Metric.REQUESTS: _("Requests"),
+    Metric.ERRORS: _("Errors"),
+    Metric.ERROR_RATE: _("Error rate"),
+    Metric.REFUSED: _("Refused requests"),
+    Metric.LATENCY_P50: _("Latency p50"),
+    Metric.LATENCY_P95: _("Latency p95"),
+    Metric.LATENCY_MEAN: _("Latency, mean"),
+    Metric.TTFT_P50: _("First token p50"),
+    Metric.TTFT_P95: _("First token p95"),
+    Metric.TTFT_MEAN: _("First token, mean"),
+}
 
 
 def metric_name(metric: Metric) -> str:
-    return {
-        Metric.COST: gettext("Cost"),
-        Metric.COST_PER_REQUEST: gettext("Cost per request"),
-        Metric.TOKENS: gettext("Tokens, all"),
-        Metric.TOKENS_INPUT: gettext("Tokens, input"),
-        Metric.TOKENS_CACHED: gettext("Tokens, cached input"),
-        Metric.TOKENS_CACHE_WRITE: gettext("Tokens, cache write"),
-        Metric.TOKENS_AUDIO_INPUT: gettext("Tokens, audio input"),
-        Metric.TOKENS_OUTPUT: gettext("Tokens, output"),
-        Metric.TOKENS_REASONING: gettext("Tokens, reasoning"),
-        Metric.TOKENS_AUDIO_OUTPUT: gettext("Tokens, audio output"),
-        Metric.CACHE_RATE: gettext("Cache rate"),
-        Metric.REQUESTS: gettext("Requests"),
-        Metric.ERRORS: gettext("Errors"),
-        Metric.ERROR_RATE: gettext("Error rate"),
-        Metric.REFUSED: gettext("Refused requests"),
-        Metric.LATENCY_P50: gettext("Latency p50"),
-        Metric.LATENCY_P95: gettext("Latency p95"),
-        Metric.LATENCY_MEAN: gettext("Latency, mean"),
-        Metric.TTFT_P50: gettext("First token p50"),
-        Metric.TTFT_P95: gettext("First token p95"),
-        Metric.TTFT_MEAN: gettext("First token, mean"),
-    }[metric]
+    return str(METRICS[metric])
 
 
 def metric_groups() -> list[tuple[str, list[tuple[str, str]]]]:
@@ -54,32 +86,15 @@ def metric_groups() -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def dimension_name(dimension: Dimension) -> str:
-    return {
-        Dimension.MODEL: gettext("Model"),
-        Dimension.KEY: gettext("Key"),
-        Dimension.MEMBER: gettext("Member"),
-        Dimension.TEAM: gettext("Team"),
-        Dimension.PROVIDER: gettext("Provider"),
-        Dimension.TAG: gettext("Tag"),
-    }[dimension]
+    return str(DIMENSIONS[dimension])
 
 
 def grain_name(grain: Grain) -> str:
-    return {
-        Grain.HOUR: gettext("Hour"),
-        Grain.DAY: gettext("Day"),
-        Grain.WEEK: gettext("Week"),
-        Grain.MONTH: gettext("Month"),
-    }[grain]
+    return str(GRAINS[grain])
 
 
 def per_grain(grain: Grain) -> str:
-    return {
-        Grain.HOUR: gettext("per hour"),
-        Grain.DAY: gettext("per day"),
-        Grain.WEEK: gettext("per week"),
-        Grain.MONTH: gettext("per month"),
-    }[grain]
+    return str(PER_GRAIN[grain])
 
 
 def compare_name(compare: Compare) -> str:
@@ -91,16 +106,7 @@ def compare_name(compare: Compare) -> str:
 
 
 def preset_name(preset: Preset) -> str:
-    return {
-        Preset.DAY: gettext("Yesterday and today"),
-        Preset.WEEK: gettext("Last 7 days"),
-        Preset.MONTH: gettext("Last 30 days"),
-        Preset.QUARTER: gettext("Last 90 days"),
-        Preset.YEAR: gettext("Last 12 months"),
-        Preset.THIS_MONTH: gettext("This month"),
-        Preset.LAST_MONTH: gettext("Last month"),
-        Preset.THIS_YEAR: gettext("This year"),
-    }[preset]
+    return str(PRESETS[preset])
 
 
 def span_name(span: Span) -> str:

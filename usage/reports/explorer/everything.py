@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from usage.models import FIRST_BIN
 from usage.reports.explorer import rows
 from usage.reports.explorer.answer import Answer, Asking, Ids, NotAnswered
-from usage.reports.explorer.cells import Cell, sums_of
-from usage.reports.explorer.names import COLUMNS, KeyRing
+from usage.reports.explorer.cells import Cell
+from usage.reports.explorer.names import KeyRing
 from usage.reports.explorer.periods import Periods
 from usage.reports.explorer.question import Question, why_not
 from usage.reports.span import Scope
@@ -30,20 +29,7 @@ class _AskingEverything(Asking):
     most_series = sys.maxsize
 
     def _spread(self, question: Question, periods: Periods, top: Sequence[Ids]) -> dict[int, dict[int, Cell]]:
-        spread: defaultdict[int, dict[int, Cell]] = defaultdict(dict)
         if not periods.starts:
-            return spread
-        numbers = {ids: number for number, ids in enumerate(top)}
-        of_bins = self.metric.is_percentile
-        columns = tuple(dict.fromkeys(COLUMNS[dimension] for dimension in self.grouped))
-        sums = {"bins": rows.BinSums()} if of_bins else sums_of(self.metric)
-        span = rows.in_span(self.scope, question, periods, self.ring, of_bins)
-        for time, _number, *values in rows.grouped_by_time(span, periods, (), columns, sums):
-            raw, added = dict(zip(columns, values, strict=False)), values[len(columns) :]
-            ids = tuple(self.ring.id_of(dimension, raw[COLUMNS[dimension]]) for dimension in self.grouped)
-            cell = spread[numbers.get(ids, rows.OTHER)].setdefault(periods.place(time), Cell())
-            if of_bins:
-                cell.add_bins(added, FIRST_BIN)
-            else:
-                cell.add(*map(int, added))
-        return spread
+            return defaultdict(dict)
+        span = rows.in_span(self.scope, question, periods, self.ring, self.metric.is_percentile)
+        return self._cells(span, periods, top, by_columns=True)

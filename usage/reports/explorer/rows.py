@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
-from django.db.models import Case, F, IntegerField, QuerySet, Sum, When
+from django.db.models import Case, F, Func, IntegerField, QuerySet, Sum, When
 from django.db.models import Value as Constant
 
 from usage.models import (
@@ -99,9 +99,11 @@ def _of_scope(rows: QuerySet[Any], scope: Scope, has_whole: bool, by_team: bool 
     return rows.filter(team_id__gt=WHOLE_INSTANCE) if by_team else rows.filter(team_id=WHOLE_INSTANCE)
 
 
-class BinSums(Sum):
-    """One expression for the sums of bins, in the order of BIN_COLUMNS: to put eighty into a query one by one takes
-    longer than to run it. Only for `grouped_by_time`, which reads past the ORM."""
+class Bins(Func):
+    """One expression for many bins, in the order of BIN_COLUMNS: to put eighty into a query one by one takes longer
+    than to run it. Only for `grouped_by_time`, which reads past the ORM."""
+
+    each = "{}"
 
     def __init__(self, first_bin: int = FIRST_BIN, last_bin: int = LAST_BIN) -> None:
         self.columns = BIN_COLUMNS[first_bin - FIRST_BIN : last_bin - FIRST_BIN + 1]
@@ -110,14 +112,19 @@ class BinSums(Sum):
     def as_sql(self, compiler: Any, connection: Any, *_: Any, **extra: Any) -> tuple[str, Any]:
         first, parameters = compiler.compile(self.get_source_expressions()[0])
         table = first.removesuffix(connection.ops.quote_name(self.columns[0]))
-        return ", ".join(f"SUM({table}{connection.ops.quote_name(name)})" for name in self.columns), parameters
+        return ", ".join(self.each.format(table + connection.ops.quote_name(name)) for name in self.columns), parameters
+
+
+class BinSums(Bins, Sum):
+    each = "SUM({})"
 
 
 def grouped_by_time(
     rows: QuerySet[Any], periods: Periods, series: Iterable[Any], columns: tuple[str, ...], sums: Mapping[str, Any]
 ) -> list[tuple[Any, ...]]:
     """(group of time, number of the series or OTHER, *columns, *sums): at most buckets x series rows, whatever the
-    number of keys behind them. All are integers, as the database gives them: PostgreSQL sums big ones to decimals."""
+    number of keys behind them; with `Bins` for sums nothing is grouped. All are integers, as the database gives them:
+    PostgreSQL sums big ones to decimals."""
     cases = [When(condition, then=Constant(number)) for number, condition in enumerate(series)]
     number = Case(*cases, default=Constant(OTHER), output_field=IntegerField()) if cases else Constant(OTHER)
     found = rows.annotate(grouped_time=_time(periods), series=number).values("grouped_time", "series", *columns)
