@@ -108,9 +108,46 @@ def date_of(day: int) -> date:
     return EPOCH + timedelta(days=day)
 
 
+def day_number(day: date) -> int:
+    """Days since 1970-01-01."""
+    return (day - EPOCH).days
+
+
 def midnight(day: int, zone: ZoneInfo) -> datetime:
     return datetime.combine(date_of(day), datetime.min.time(), zone)
 
 
 def slot_of(moment: datetime) -> int:
     return int(moment.timestamp()) // QUARTER_S
+
+
+def month_number(day: date) -> int:
+    return day.year * 12 + day.month - 1
+
+
+def first_of_month(number: int) -> date:
+    return date(number // 12, number % 12 + 1, 1)
+
+
+def month_shifted(day: date, months: int) -> date:
+    """The same day of another month; a month's last day stays the last, and a day that is not there becomes it."""
+    number = month_number(day) + months
+    last = first_of_month(number + 1) - timedelta(days=1)
+    is_last = (day + timedelta(days=1)).day == 1
+    return last if is_last or day.day > last.day else last.replace(day=day.day)
+
+
+def whole_months(first: date, last: date, today: date) -> list[tuple[str, int, int]]:
+    """(column, first, end) of the whole months in a span and of the days at its edges, as few as there are. The month
+    that is running is whole: nothing has been recorded after today."""
+    first_month = month_number(first) + (first.day > 1)
+    end_month = month_number(last) + (last >= today or (last + timedelta(days=1)).day == 1)
+    if end_month <= first_month:
+        return [("day", day_number(first), day_number(last) + 1)]
+    parts = [("month", first_month, end_month)]
+    first_whole, first_after = first_of_month(first_month), first_of_month(end_month)
+    if first < first_whole:
+        parts.append(("day", day_number(first), day_number(first_whole)))
+    if first_after <= last:
+        parts.append(("day", day_number(first_after), day_number(last) + 1))
+    return parts

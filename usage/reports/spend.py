@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Case, F, IntegerField, QuerySet, When
+from django.db.models import Case, F, IntegerField, Q, QuerySet, When
 from django.db.models import Value as Constant
 
 from accounts.models import ApiKey, Team
-from usage.models import NO_KEY, WHOLE_INSTANCE, DayKeyBucket, DayModelBucket, QuarterBucket, QuarterModelBucket
+from usage.models import NO_KEY, DayKeyBucket, DayModelBucket, MonthKeyBucket, QuarterBucket, QuarterModelBucket
 from usage.reports import measures
-from usage.reports.span import Scope, Span
+from usage.reports.span import Scope, Span, date_of, whole_months
 
 MOST_LEADERS = 5
 
@@ -92,10 +94,12 @@ def by_model(scope: Scope, span: Span) -> Breakdown:
 
 def top_keys(scope: Scope, span: Span, owner_id: int | None = None) -> list[Series]:
     """The keys of a team that spent most; with `owner_id`, of those that user created. Two or three queries."""
-    rows = _key_rows(scope, span)
+    wanted = Q(team_id=scope.team_id, key_id__gt=NO_KEY)
     if owner_id is not None:
-        rows = rows.filter(key_id__in=ApiKey.objects.filter(team_id=scope.team_id, created_by=owner_id).values("pk"))
-    leaders = _leaders(rows, "key_id", span)
+        own = ApiKey.objects.filter(team_id=scope.team_id, created_by=owner_id).values("pk")
+        wanted &= Q(key_id__in=own)
+    rows: QuerySet[Any] = QuarterBucket.objects.all() if span.by_hour else DayKeyBucket.objects.all()
+    leaders = _leaders([part.filter(wanted) for part in _key_parts(scope, span)], rows.filter(wanted), scope, span)
     keys = ApiKey.objects.prefetch_related("secrets").in_bulk([leader.url_id for leader in leaders])
     for leader in leaders:
         key = keys.get(leader.url_id)
@@ -105,18 +109,19 @@ def top_keys(scope: Scope, span: Span, owner_id: int | None = None) -> list[Seri
 
 def top_teams(scope: Scope, span: Span) -> list[Series]:
     """The teams of the instance that spent most."""
-    rows = _in_span(_by_model(span).filter(team_id__gt=WHOLE_INSTANCE), scope, span)
-    leaders = _leaders(rows, "team_id", span)
-    teams = Team.objects.in_bulk([leader.url_id for leader in leaders])
+    teams = Team.objects.in_bulk()
+    # By their ids, for SQLite to find the span of each: it would look through all time for any id above 0.
+    rows = _by_model(span).filter(team_id__in=teams)
+    present = _between(rows, scope, span.column, span.first, span.end)
+    leaders = _leaders([present], rows, scope, span, "team_id")
     for leader in leaders:
-        leader.name = teams[leader.url_id].name if leader.url_id in teams else leader.name
+        leader.name = teams[leader.url_id].name
     return leaders
 
 
 def _model_rows(scope: Scope, span: Span) -> Any:
     return (
         _in_span(_by_model(span).filter(team_id=scope.team_id), scope, span)
-        .order_by()
         .values("bucket", "model")
         .annotate(
             cost=measures.COST,
@@ -129,43 +134,59 @@ def _model_rows(scope: Scope, span: Span) -> Any:
     )
 
 
-def _key_rows(scope: Scope, span: Span) -> QuerySet[Any]:
-    rows: QuerySet[Any] = QuarterBucket.objects.all() if span.by_hour else DayKeyBucket.objects.all()
-    return _in_span(rows.filter(team_id=scope.team_id, key_id__gt=NO_KEY), scope, span)
+def _key_parts(scope: Scope, span: Span) -> list[QuerySet[Any]]:
+    """The span in as few rows as have keys."""
+    if span.by_hour:
+        return [_between(QuarterBucket.objects.all(), scope, span.column, span.first, span.end)]
+    last = date_of(span.end - 1)
+    return [
+        _between((MonthKeyBucket if column == "month" else DayKeyBucket).objects.all(), scope, column, first, end)
+        for column, first, end in whole_months(date_of(span.first), last, last)
+    ]
 
 
 def _by_model(span: Span) -> QuerySet[Any]:
     return QuarterModelBucket.objects.all() if span.by_hour else DayModelBucket.objects.all()
 
 
+def _between(rows: QuerySet[Any], scope: Scope, column: str, first: int, end: int) -> QuerySet[Any]:
+    zone = {} if column == "slot" else {"zone": scope.zone.key}
+    return rows.filter(**zone, **{f"{column}__gte": first, f"{column}__lt": end}).order_by()
+
+
 def _in_span(rows: QuerySet[Any], scope: Scope, span: Span) -> QuerySet[Any]:
     """The rows of the span and the span before; `bucket` is the first unit of the step that they are in, and for all
     of the span before the first of it."""
     column, first = span.column, span.before.first
-    rows = rows.filter(**{f"{column}__gte": first, f"{column}__lt": span.end})
-    if not span.by_hour:
-        rows = rows.filter(zone=scope.zone.key)
     step = (F(column) - first) / span.step * span.step + first
     before = When(**{f"{column}__lt": span.first}, then=Constant(first))
+    rows = _between(rows, scope, column, first, span.end)
     named: QuerySet[Any] = rows.annotate(bucket=Case(before, default=step, output_field=IntegerField()))
     return named
 
 
-def _leaders(rows: QuerySet[Any], by: str, span: Span) -> list[Series]:
-    """First who they are, then only their rows: a team may have 500 keys."""
-    present = rows.filter(**{f"{span.column}__gte": span.first})
-    ranked = (
-        present.order_by().values(by).annotate(cost=measures.COST, calls=measures.CALLS).order_by("-cost", "-calls", by)
-    )
-    ids = [row[by] for row in ranked[:MOST_LEADERS]]
+def _leaders(
+    parts: Sequence[QuerySet[Any]], rows: QuerySet[Any], scope: Scope, span: Span, by: str = "key_id"
+) -> list[Series]:
+    """First who they are, by the parts of the span, then only their rows: a team may have 500 keys."""
+    ids = _ranked(parts, by)[:MOST_LEADERS]
     found = {row_id: _empty_series(f"#{row_id}", span, row_id) for row_id in ids}
-    sums = rows.filter(**{f"{by}__in": ids}).order_by().values("bucket", by)
+    sums = _in_span(rows.filter(**{f"{by}__in": ids}), scope, span).values("bucket", by)
     for row in sums.annotate(cost=measures.COST, tokens=measures.TOKENS, calls=measures.CALLS):
         if row["bucket"] < span.first:
             found[row[by]].cost_before_nano_usd += int(row["cost"])
         else:
             _add(found[row[by]], span, row)
     return list(found.values())
+
+
+def _ranked(parts: Sequence[QuerySet[Any]], by: str) -> list[int]:
+    """The dearest first; of those that cost as much, those with more calls."""
+    found = [part.values_list(by).annotate(cost=measures.COST, calls=measures.CALLS) for part in parts]
+    sums: defaultdict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for row_id, cost, calls in found[0].union(*found[1:], all=True):
+        sums[row_id] = sums[row_id][0] - int(cost), sums[row_id][1] - int(calls)
+    return sorted(sums, key=lambda row_id: (*sums[row_id], row_id))
 
 
 def _empty_series(name: str, span: Span, url_id: int = 0) -> Series:

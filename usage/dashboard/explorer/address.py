@@ -23,9 +23,8 @@ from usage.reports.explorer.question import (
     Grain,
     Metric,
     Question,
-    first_of_month,
-    month_number,
 )
+from usage.reports.span import first_of_month, month_number
 
 MOST_TEXT = 8_000
 MOST_VALUES = 60

@@ -18,7 +18,7 @@ from usage.reports import measures
 from usage.reports.explorer import rows
 from usage.reports.explorer.cells import Cell, Number, cut_to_used, merged, sums_of
 from usage.reports.explorer.names import COLUMNS, HIDDEN, KeyRing, Value
-from usage.reports.explorer.periods import Periods, aligned, day_number, periods_of
+from usage.reports.explorer.periods import Periods, aligned, periods_of
 from usage.reports.explorer.question import (
     HOURS_REACH_BACK_DAYS,
     MOST_SERIES,
@@ -27,11 +27,9 @@ from usage.reports.explorer.question import (
     Grain,
     Question,
     WhyNot,
-    month_number,
-    month_shifted,
     why_not,
 )
-from usage.reports.span import Scope, midnight, slot_of
+from usage.reports.span import Scope, day_number, midnight, month_number, month_shifted, slot_of
 
 __all__ = ["HIDDEN", "Answer", "NotAnswered", "Number", "Series", "Value", "ask", "choices"]
 

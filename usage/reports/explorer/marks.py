@@ -17,8 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import ApiKey, AuditEntry, Team
 from usage import pricing
 from usage.models import DayModelBucket, Price, PriceVersion
-from usage.reports.explorer.periods import day_number
-from usage.reports.span import Scope, midnight
+from usage.reports.span import Scope, day_number, midnight
 
 MOST_MARKS = 200
 LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrent_requests")

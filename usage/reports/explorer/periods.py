@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from usage.models import QUARTER_S
-from usage.reports.explorer.question import Grain, Question, first_of_month, month_number
-from usage.reports.span import EPOCH, SLOTS_AN_HOUR, midnight, slot_of
+from usage.reports.explorer.question import Grain, Question
+from usage.reports.span import SLOTS_AN_HOUR, day_number, first_of_month, midnight, month_number, slot_of
 
 DAYS_A_WEEK = 7
 # 1970-01-01 was a Thursday: days are counted from the Monday before it.
@@ -59,10 +59,6 @@ def aligned(present: Periods, before: Periods, shift: timedelta) -> list[int | N
         return [place if place < len(before.starts) else None for place in range(len(present.starts))]
     places = {(start.replace(tzinfo=None), start.fold): place for place, start in enumerate(before.starts)}
     return [places.get((start.replace(tzinfo=None) - shift, start.fold)) for start in present.starts]
-
-
-def day_number(day: date) -> int:
-    return (day - EPOCH).days
 
 
 def _days(first: date, last: date, zone: ZoneInfo, start_of: Callable[[date], date]) -> Periods:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from enum import StrEnum
 
+from usage.reports.span import month_number, month_shifted
+
 MOST_SERIES = 20
 USUAL_SERIES = 9
 # Hours come from quarter hours, which are kept 90 days; more than two weeks of hours is no longer a picture.
@@ -209,19 +211,3 @@ def _why_no_hours(question: Question, today: date) -> WhyNot:
     if question.first_day < today - timedelta(days=HOURS_REACH_BACK_DAYS):
         return WhyNot.TOO_OLD_FOR_HOURS
     return WhyNot.ANSWERED
-
-
-def month_number(day: date) -> int:
-    return day.year * 12 + day.month - 1
-
-
-def first_of_month(number: int) -> date:
-    return date(number // 12, number % 12 + 1, 1)
-
-
-def month_shifted(day: date, months: int) -> date:
-    """The same day of another month; a month's last day stays the last, and a day that is not there becomes it."""
-    number = month_number(day) + months
-    last = first_of_month(number + 1) - timedelta(days=1)
-    is_last = (day + timedelta(days=1)).day == 1
-    return last if is_last or day.day > last.day else last.replace(day=day.day)

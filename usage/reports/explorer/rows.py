@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
@@ -26,16 +26,14 @@ from usage.models import (
     QuarterModelBucket,
 )
 from usage.reports.explorer.names import KeyRing
-from usage.reports.explorer.periods import Periods, day_number
+from usage.reports.explorer.periods import Periods
 from usage.reports.explorer.question import (
     OF_KEYS,
     PERCENTILES,
     Dimension,
     Question,
-    first_of_month,
-    month_number,
 )
-from usage.reports.span import Scope
+from usage.reports.span import Scope, day_number, whole_months
 
 LOOKED_AT = {"slot": "hours", "day": "days", "month": "months"}
 OTHER = -1
@@ -166,22 +164,7 @@ def totals(
 
 def _spans(question: Question, today: date) -> list[Periods]:
     last = min(question.last_day, today)
-    days = _span_of_days(question.first_day, last)
-    if not OF_KEYS & question.dimensions:
-        return [days]
-    # The month that is running is whole: nothing has been recorded after today.
-    first_month = month_number(question.first_day) + (question.first_day.day > 1)
-    end_month = month_number(last) + (last >= today or (last + timedelta(days=1)).day == 1)
-    if end_month <= first_month:
-        return [days]
-    first_whole, first_after = first_of_month(first_month), first_of_month(end_month)
-    spans = [Periods("month", [], [], first_month, end_month)]
-    if question.first_day < first_whole:
-        spans.append(_span_of_days(question.first_day, first_whole - timedelta(days=1)))
-    if first_after <= last:
-        spans.append(_span_of_days(first_after, last))
-    return spans
-
-
-def _span_of_days(first: date, last: date) -> Periods:
-    return Periods("day", [], [], day_number(first), day_number(last) + 1)
+    parts = [("day", day_number(question.first_day), day_number(last) + 1)]
+    if OF_KEYS & question.dimensions:
+        parts = whole_months(question.first_day, last, today)
+    return [Periods(column, [], [], first, end) for column, first, end in parts]
