@@ -6,11 +6,14 @@ import csv
 import io
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
 import pytest
+from django.db import connection
 from django.http import QueryDict
 from django.utils import timezone
 from hypothesis import HealthCheck, Phase, given, settings
@@ -24,6 +27,7 @@ from usage.dashboard.calls.asked import CallForm
 from usage.models import UsageEvent
 from usage.reports import call_filter, call_search
 from usage.reports.call_filter import Between, CallFilter
+from usage.reports.patience import TookTooLongError, at_most
 from usage.reports.span import scope_of
 
 Role = Membership.Role
@@ -217,9 +221,61 @@ def test_windows_grow_as_long_as_the_database_is_quick(ada) -> None:
     assert tight.looked_back_to == NOW - timedelta(hours=1)
 
 
-def test_what_went_wrong_is_found_by_an_index_of_its_own(ada) -> None:
-    from django.db import connection
+COUNTING = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT count(*) FROM n"
 
+
+def test_a_query_that_takes_too_long_is_broken_off_and_the_next_one_is_not(ada) -> None:
+    with connection.cursor() as cursor:
+        with pytest.raises(TookTooLongError), at_most(0.05):
+            cursor.execute(COUNTING)
+        with at_most(0.05):
+            cursor.execute("SELECT 1")
+        # Longer than the patience that is over.
+        cursor.execute(COUNTING.replace("1000000000", "400000"))
+        assert cursor.fetchone() == (400_000,)
+
+
+def test_a_window_that_takes_too_long_leaves_what_the_ones_before_it_found(ada, monkeypatch) -> None:
+    newest = rows.event(ada["key"], NOW, end_user="twice")
+    rows.event(ada["key"], NOW - timedelta(hours=5), end_user="twice")
+    rows.event(ada["key"], NOW - timedelta(days=400), end_user="once")
+    scope, wanted = scope_of(ada["team"]), CallFilter(end_user="twice")
+    patience = []
+
+    @contextmanager
+    def gone(seconds: float) -> Iterator[None]:
+        patience.append(seconds)
+        raise TookTooLongError
+        yield
+
+    monkeypatch.setattr(call_search, "at_most", gone)
+    found = call_search.search(scope, None, wanted, 50, clock_s=lambda: 7.0, most_s=0.06)
+    assert [call.request_id for call in found.calls] == [newest]
+    assert (found.looked_back_to, patience) == (NOW - timedelta(hours=1), [0.06])
+
+
+def test_whoever_looks_further_sees_a_shorter_window_where_a_long_one_takes_too_long(ada, monkeypatch) -> None:
+    for days in (0, 30, 200):
+        rows.event(ada["key"], NOW - timedelta(days=days))
+    older_than = call_filter.first_id(NOW - timedelta(days=40))
+    patience = []
+
+    @contextmanager
+    def slow_at_first(seconds: float) -> Iterator[None]:
+        patience.append(seconds)
+        if len(patience) < 3:
+            raise TookTooLongError
+        yield
+
+    monkeypatch.setattr(call_search, "at_most", slow_at_first)
+    wanted = CallFilter(end_user="nobody")
+    found = call_search.search(scope_of(ada["team"]), None, wanted, 50, older_than, most_s=0)
+    # A quarter and a month took too long; the week did not.
+    assert found.looked_back_to == NOW - timedelta(days=47)
+    assert patience == [call_search.FIRST_MOST_S] * 3
+
+
+def test_what_went_wrong_is_found_by_an_index_of_its_own(ada) -> None:
     rows.event(ada["key"], NOW)
     asked = call_filter.apply(CallFilter(outcomes=("refused",)), UsageEvent.objects.filter(team=ada["team"]))
     anywhere = call_filter.apply(CallFilter(outcomes=("refused", "interrupted")), UsageEvent.objects.all())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain, repeat
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from usage.models import UsageEvent
 from usage.reports import call_filter, calls, events
 from usage.reports.call_filter import CallFilter
+from usage.reports.patience import TookTooLongError, at_most
 from usage.reports.span import Scope
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -22,6 +23,8 @@ WINDOWS = (HOUR, DAY, 7 * DAY, 30 * DAY, 91 * DAY, 365 * DAY)
 LONGEST_FIRST = WINDOWS.index(91 * DAY)
 # With what else a page needs, a tenth of a second on ten million calls.
 MOST_S = 0.06
+# What the first window may take, before a shorter one is tried: an old one may come from a slow disk.
+FIRST_MOST_S = 1.0
 MOST_NEWS = 100
 Clock = Callable[[], float]
 
@@ -69,33 +72,46 @@ class _Search:
         self.asked, self.count, self.clock_s, self.most_s = asked, count, clock_s, most_s
         self.rows: list[UsageEvent] = []
 
-    def run(self, newest: UUID, oldest: UUID, first: int) -> Found:
-        """`first`: with which of the windows to begin."""
+    def run(self, newest: UUID, oldest: UUID, place: int) -> Found:
+        """`place`: with which of the windows to begin."""
         began_s = self.clock_s()
         top = call_filter.moment_of(newest)
         # The first window has no upper end: `older_than` is in the question already.
         ceiling: UUID | None = None
-        for window, following in zip(_windows(first), _windows(first + 1), strict=False):
+        while True:
+            window, following = _window(place), _window(place + 1)
             bottom = _before(top, window)
             floor = call_filter.first_id(bottom)
             window_began_s = self.clock_s()
-            self._look(floor, ceiling)
+            try:
+                self._look(floor, ceiling, self._patience_s(ceiling, place, window_began_s - began_s))
+            except TookTooLongError:
+                if ceiling is not None:
+                    return Found(self.rows, ceiling, top)
+                place -= 1
+                continue
             if len(self.rows) > self.count:
                 return Found(self.rows[: self.count], self.rows[self.count - 1].id)
             if floor <= oldest:
-                break
+                return Found(self.rows)
             now_s = self.clock_s()
             expected_s = (now_s - window_began_s) * (following / window)
             if now_s - began_s + expected_s > self.most_s:
                 return Found(self.rows, floor, bottom)
-            top, ceiling = bottom, floor
-        return Found(self.rows)
+            top, ceiling, place = bottom, floor, place + 1
 
-    def _look(self, floor: UUID, ceiling: UUID | None) -> None:
+    def _patience_s(self, ceiling: UUID | None, place: int, taken_s: float) -> float | None:
+        """What a window may take. Some window has to be seen to its end, or nobody would ever come further back."""
+        if ceiling is not None:
+            return self.most_s - taken_s
+        return FIRST_MOST_S if place else None
+
+    def _look(self, floor: UUID, ceiling: UUID | None, patience_s: float | None) -> None:
         asked = self.asked.filter(id__gte=floor)
         if ceiling is not None:
             asked = asked.filter(id__lt=ceiling)
-        self.rows += asked[: self.count + 1 - len(self.rows)]
+        with at_most(patience_s) if patience_s is not None else nullcontext():
+            self.rows += asked[: self.count + 1 - len(self.rows)]
 
 
 def _first_window(looked_at: timedelta) -> int:
@@ -105,8 +121,8 @@ def _first_window(looked_at: timedelta) -> int:
     return min(next(longer, LONGEST_FIRST), LONGEST_FIRST)
 
 
-def _windows(first: int) -> Iterator[timedelta]:
-    return chain(WINDOWS[first:], repeat(WINDOWS[-1]))
+def _window(place: int) -> timedelta:
+    return WINDOWS[min(place, len(WINDOWS) - 1)]
 
 
 def _before(top: datetime, window: timedelta) -> datetime:
