@@ -34,8 +34,8 @@ __all__ = ["browser", "team", "watched"]
 
 pytestmark = pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: npm's packages for the tests")
 
-# Role -> how many pages there are at least. A viewer sees numbers only; an admin has the pages of an owner.
-ROLES = {"owner": 12, "member": 8, "viewer": 4}
+# Role -> how many pages there are at least. A viewer sees numbers only.
+ROLES = {"owner": 12, "admin": 12, "member": 8, "viewer": 4}
 RESIZED_WITHIN_MS = 10_000
 # What can be pressed or filled in, and what of it the keyboard does not reach, or reaches unseen.
 BEYOND_THE_KEYBOARD = """() => {

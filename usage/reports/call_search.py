@@ -22,7 +22,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 WINDOWS = (HOUR, DAY, 7 * DAY, 30 * DAY, 91 * DAY, 365 * DAY)
 LONGEST_FIRST = WINDOWS.index(91 * DAY)
 # With what else a page needs, a tenth of a second on ten million calls.
-MOST_S = 0.06
+MOST_S = 0.04
 # What the first window may take, before a shorter one is tried: an old one may come from a slow disk.
 FIRST_MOST_S = 1.0
 MOST_NEWS = 100
