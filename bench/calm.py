@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 FIRST_LOOK_S = 2
 # Beside the quickest look so far; of 336 requests, the 152 within it had a p95 of 101 ms, all of 135.
@@ -17,8 +17,8 @@ FIXED_WORK = {f"row {row}": [{"n": n, "text": "x" * 20, "product": row * n} for 
 class Taken:
     """`calm_ms` are those that count; all are in `all_ms`."""
 
-    calm_ms: list[float] = field(default_factory=list)
-    all_ms: list[float] = field(default_factory=list)
+    calm_ms: list[float]
+    all_ms: list[float]
 
 
 class Machine:
@@ -34,7 +34,7 @@ class Machine:
         """Until `count` were calm. When too few of them were, those count that were disturbed least."""
         taken: list[tuple[float, float]] = []
         before_ms = _look_ms()
-        while len(taken) < count * MOST_TRIES and sum(look_ms <= self._limit_ms for look_ms, _ in taken) < count:
+        while len(taken) < count * MOST_TRIES and sum(look_ms <= self.best_ms * CALM for look_ms, _ in taken) < count:
             began = time.perf_counter()
             work()
             took_ms = (time.perf_counter() - began) * 1000
@@ -43,10 +43,6 @@ class Machine:
             taken.append((max(before_ms, after_ms), took_ms))
             before_ms = after_ms
         return Taken([took_ms for _, took_ms in sorted(taken)[:count]], [took_ms for _, took_ms in taken])
-
-    @property
-    def _limit_ms(self) -> float:
-        return self.best_ms * CALM
 
 
 def _look_ms() -> float:

@@ -14,11 +14,11 @@ LEAVE_OUT = ("account_logout", "set_language")
 PARTS = ("-choices", "-live", "-buckets")
 FILES = (".csv", ".json", ".ndjson", ".svg")
 MOST_PAGES = 200
+CONFIRMATION = "/accounts/reauthenticate/"
 
 
-def confirm(page: Page, base_url: str, password: str) -> None:
-    """For a while the pages of an account's safety open without asking who it is."""
-    page.goto(f"{base_url}/accounts/reauthenticate/")
+def confirm(page: Page, password: str) -> None:
+    """On CONFIRMATION: for a while the pages of an account's safety open without asking who it is."""
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Confirm", exact=True).click()
     page.wait_for_url(lambda address: "/reauthenticate" not in address)

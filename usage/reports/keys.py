@@ -14,7 +14,7 @@ from django.db.models import F, Q, Sum
 from accounts.models import ApiKey
 from usage.models import DayKeyBucket, MonthKeyBucket, Outcome, UsageEvent
 from usage.reports import calls, measures
-from usage.reports.span import Range, Scope, Span, date_of, day_of, span_of
+from usage.reports.span import Range, Scope, Span, day_of, month_began, span_of
 
 DAYS_SHOWN = 30
 
@@ -30,7 +30,7 @@ class Use:
 def use_of_each(scope: Scope, key_ids: Collection[int], now: datetime) -> dict[int, Use]:
     """By key id; a key that was not used is not in it. One query, which reads only these keys' days."""
     today = day_of(now, scope.zone)
-    month, recent = _first_of_month(today), today - DAYS_SHOWN + 1
+    month, recent = month_began(today), today - DAYS_SHOWN + 1
     rows = DayKeyBucket.objects.filter(
         zone=scope.zone.key, team_id=scope.team_id, key_id__in=key_ids, day__gte=min(month, recent)
     )
@@ -88,7 +88,7 @@ def use_of(scope: Scope, key_id: int, now: datetime) -> KeyUse:
     """One query over twice the span."""
     span = span_of(Range.MONTH, now, scope.zone)
     found = KeyUse(span, cost=[0] * span.length, tokens=[0] * span.length, calls=[0] * span.length)
-    month = _first_of_month(day_of(now, scope.zone))
+    month = month_began(day_of(now, scope.zone))
     models: dict[str, ModelUse] = {}
     rows = DayKeyBucket.objects.filter(
         zone=scope.zone.key, team_id=scope.team_id, key_id=key_id, day__gte=min(month, span.before.first)
@@ -120,10 +120,6 @@ def _add(found: KeyUse, models: dict[str, ModelUse], row: Any) -> None:
         days[position] += int(row[name])
         setattr(of_model, name, getattr(of_model, name) + int(row[name]))
     found.unpriced_calls += int(row["unpriced"])
-
-
-def _first_of_month(day: int) -> int:
-    return day - date_of(day).day + 1
 
 
 def _calls_since(day: int) -> Any:

@@ -113,6 +113,11 @@ def day_number(day: date) -> int:
     return (day - EPOCH).days
 
 
+def month_began(day: int) -> int:
+    """The first day of the month that `day` is in, both counted since 1970-01-01."""
+    return day - date_of(day).day + 1
+
+
 def midnight(day: int, zone: ZoneInfo) -> datetime:
     return datetime.combine(date_of(day), datetime.min.time(), zone)
 
@@ -129,12 +134,16 @@ def first_of_month(number: int) -> date:
     return date(number // 12, number % 12 + 1, 1)
 
 
+def same_day(day: date, months: int) -> date:
+    """So many months later, or before; in a month that is too short, its last day."""
+    last = first_of_month(month_number(day) + months + 1) - timedelta(days=1)
+    return last.replace(day=min(day.day, last.day))
+
+
 def month_shifted(day: date, months: int) -> date:
-    """The same day of another month; a month's last day stays the last, and a day that is not there becomes it."""
-    number = month_number(day) + months
-    last = first_of_month(number + 1) - timedelta(days=1)
+    """`same_day`, but a month's last day stays the last."""
     is_last = (day + timedelta(days=1)).day == 1
-    return last if is_last or day.day > last.day else last.replace(day=day.day)
+    return first_of_month(month_number(day) + months + 1) - timedelta(days=1) if is_last else same_day(day, months)
 
 
 def whole_months(first: date, last: date, today: date) -> list[tuple[str, int, int]]:

@@ -98,8 +98,8 @@ def top_keys(scope: Scope, span: Span, owner_id: int | None = None) -> list[Seri
     if owner_id is not None:
         own = ApiKey.objects.filter(team_id=scope.team_id, created_by=owner_id).values("pk")
         wanted &= Q(key_id__in=own)
-    rows: QuerySet[Any] = QuarterBucket.objects.all() if span.by_hour else DayKeyBucket.objects.all()
-    leaders = _leaders([part.filter(wanted) for part in _key_parts(scope, span)], rows.filter(wanted), scope, span)
+    parts = [part.filter(wanted) for part in _key_parts(scope, span)]
+    leaders = _leaders(parts, _by_key(span).filter(wanted), scope, span)
     keys = ApiKey.objects.prefetch_related("secrets").in_bulk([leader.url_id for leader in leaders])
     for leader in leaders:
         key = keys.get(leader.url_id)
@@ -137,7 +137,7 @@ def _model_rows(scope: Scope, span: Span) -> Any:
 def _key_parts(scope: Scope, span: Span) -> list[QuerySet[Any]]:
     """The span in as few rows as have keys."""
     if span.by_hour:
-        return [_between(QuarterBucket.objects.all(), scope, span.column, span.first, span.end)]
+        return [_between(_by_key(span), scope, span.column, span.first, span.end)]
     last = date_of(span.end - 1)
     return [
         _between((MonthKeyBucket if column == "month" else DayKeyBucket).objects.all(), scope, column, first, end)
@@ -147,6 +147,10 @@ def _key_parts(scope: Scope, span: Span) -> list[QuerySet[Any]]:
 
 def _by_model(span: Span) -> QuerySet[Any]:
     return QuarterModelBucket.objects.all() if span.by_hour else DayModelBucket.objects.all()
+
+
+def _by_key(span: Span) -> QuerySet[Any]:
+    return QuarterBucket.objects.all() if span.by_hour else DayKeyBucket.objects.all()
 
 
 def _between(rows: QuerySet[Any], scope: Scope, column: str, first: int, end: int) -> QuerySet[Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from usage.models import DayModelBucket, QuarterModelBucket
 from usage.reports import measures
-from usage.reports.span import Scope, day_number, day_of, midnight, slot_of
+from usage.reports.span import Scope, day_number, day_of, midnight, same_day, slot_of
 
 SUMS = ("cost", "calls", "tokens_in", "tokens_out", "failed", "refused")
 
@@ -74,7 +74,7 @@ def so_far(scope: Scope, now: datetime) -> Today:
     """Two queries: quarter hours of three days, that of a month ago up to now, and the days of two months."""
     local = now.astimezone(scope.zone)
     today = day_of(now, scope.zone)
-    month_ago = _month_before(local.date())
+    month_ago = same_day(local.date(), -1)
     report = Today(local, 0, _curve(scope, today), _curve(scope, today - 7))
     report.position = min(slot_of(now) - report.today.first_slot, report.today.length - 1)
     rest_of_month_ago = _curve(scope, day_number(month_ago))
@@ -133,9 +133,3 @@ def _add_months(report: Today, scope: Scope, today: int, month_ago: date, rest: 
     whole_days = range(first_before, day_number(month_ago))
     if rest.so_far.calls or any(day in costs for day in whole_days):
         report.last_month_cost = rest.so_far.cost + sum(costs.get(day, 0) for day in whole_days)
-
-
-def _month_before(today: date) -> date:
-    """The same day of the month before, or its last day."""
-    last_of_month_before = today.replace(day=1) - timedelta(days=1)
-    return last_of_month_before.replace(day=min(today.day, last_of_month_before.day))
