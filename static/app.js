@@ -4,18 +4,28 @@
   const ONE_TICK_MS = 1000;
   // A slow server is asked less often: at most a fifth of the time is spent answering one open page.
   const REST_FACTOR = 4;
+  // A page that is left only for a file to be saved stays, and goes on after this.
+  const LEAVING_MS = 5000;
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
   /* Live parts listen for "tick" on the body. A hidden tab asks nothing and catches up when it is looked at again. */
   let pause = ONE_TICK_MS;
   let timer = 0;
   let askedAt = 0;
+  let leftAt = -Infinity;
+  const isLeft = () => performance.now() - leftAt < LEAVING_MS;
   function tick() {
     clearTimeout(timer);
     if (document.visibilityState !== "visible") return;
-    document.body.dispatchEvent(new CustomEvent("tick"));
+    if (!isLeft()) document.body.dispatchEvent(new CustomEvent("tick"));
     timer = setTimeout(tick, pause);
   }
+  /* News of a page that is being left may say "load me again": that would take the place of the page asked for. */
+  addEventListener("beforeunload", () => { leftAt = performance.now(); });
+  addEventListener("pageshow", () => { leftAt = -Infinity; });
+  document.addEventListener("htmx:beforeOnLoad", (event) => {
+    if (isLeft() && event.detail.elt.matches("[hx-trigger^=tick]")) event.preventDefault();
+  });
   document.addEventListener("visibilitychange", tick);
   document.addEventListener("htmx:beforeRequest", () => { askedAt = performance.now(); });
   document.addEventListener("htmx:afterRequest", (event) => {

@@ -5,28 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Route, expect
 
-from tests.product import Running, found
+from tests.keyboard import press_on, type_into
+from tests.product import Running, SignedIn, eventually, found
 from tests.test_browser import AXE, Watched, browser, call, team, violations, watched
 from tests.test_rotation import call as status_of_call
 
 __all__ = ["browser", "team", "watched"]
-MOST_TABS = 90
-
-
-def tab_to(page: Page, selector: str) -> None:
-    """As somebody without a mouse gets there."""
-    for _ in range(MOST_TABS):
-        page.keyboard.press("Tab")
-        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
-            return
-    raise AssertionError(f"no way to {selector} with the tab key")
-
-
-def press_on(page: Page, selector: str, key: str = "Enter") -> None:
-    tab_to(page, selector)
-    page.keyboard.press(key)
 
 
 def test_a_key_is_made_narrowed_rotated_and_finished_with_the_keyboard_alone(
@@ -36,16 +22,12 @@ def test_a_key_is_made_narrowed_rotated_and_finished_with_the_keyboard_alone(
     page.goto(f"{product.url}{team}/keys/")
     press_on(page, ".head a.btn-primary")
     expect(page.locator("#dialog #id_name")).to_be_visible()
-    tab_to(page, "#id_name")
-    page.keyboard.type("by keyboard")
+    type_into(page, "#id_name", "by keyboard")
     press_on(page, "input[value='gpt-4-32k']", "Space")
-    tab_to(page, "#id_ip_ranges")
-    page.keyboard.type("127.0.0.1/8")
+    type_into(page, "#id_ip_ranges", "127.0.0.1/8")
     press_on(page, ".sheet-foot button")
     expect(page.locator("#id_ip_ranges_error")).to_contain_text("127.0.0.0/8")
-    tab_to(page, "#id_ip_ranges")
-    page.keyboard.press("ControlOrMeta+a")
-    page.keyboard.type("127.0.0.0/8")
+    type_into(page, "#id_ip_ranges", "127.0.0.0/8")
     press_on(page, ".sheet-foot button")
     old = page.locator("#secret").inner_text()
     # A slip of the Escape key takes nothing away that is shown once.
@@ -91,3 +73,28 @@ def test_what_opens_over_a_keys_page_is_sound_too(watched: Callable[..., Watched
         serious += violations(page)
         page.locator("#dialog [data-close]").first.click()
     assert serious == []
+
+
+def test_news_that_come_while_a_form_is_sent_do_not_take_its_answer_away(
+    watched: Callable[..., Watched], product: Running, team: str
+) -> None:
+    """A change of the key's state makes its open page load again, also the page that is about to make the change."""
+    SignedIn(product).make_key(team, "to be revoked")
+    page = watched().sign_in()
+    page.goto(f"{product.url}{team}/keys/")
+    page.get_by_role("link", name="to be revoked").click()
+    page.locator("a[href$='/revoke/']").click()
+    asked: list[Route] = []
+    page.route("**/live/**", lambda route: asked.append(route))
+    eventually(lambda: page.wait_for_timeout(50) or asked, bool)
+    heard: list[bool] = []
+    page.expose_function("hear", lambda: heard.append(True))
+    page.evaluate("document.addEventListener('htmx:beforeOnLoad', () => hear())")
+    sent: list[Route] = []
+    page.route("**/revoke/", lambda route: sent.append(route))
+    page.locator("#dialog .btn-danger").click(no_wait_after=True)
+    eventually(lambda: page.wait_for_timeout(50) or sent, bool)
+    asked[0].fulfill(status=200, headers={"HX-Refresh": "true"})
+    eventually(lambda: page.wait_for_timeout(50) or heard, bool)
+    sent[0].continue_()
+    expect(page.locator(".messages")).to_contain_text("to be revoked")
