@@ -18,6 +18,7 @@ TOGETHER = {
     "crawled": ("test_browser_pages", "test_browser"),
     "product": (
         "test_browser_headroom",
+        "test_browser_keyboard",
         "test_catalog_browser",
         "test_catalog_running",
         "test_docs_samples",

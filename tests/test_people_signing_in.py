@@ -1,11 +1,6 @@
 """Signing in with a password and a second factor, what is written down of it, and what ends a session."""
 
-import base64
-import hashlib
-import hmac
 import re
-import struct
-import time
 
 import pytest
 from django.core import mail
@@ -14,7 +9,7 @@ from django.test import Client
 
 from accounts.models import AuditEntry, InstanceSettings
 from tests import rows
-from tests.people import compile_chinese, forget_static_files, person, signed_in
+from tests.people import code_now, compile_chinese, forget_static_files, person, signed_in
 
 PASSWORD = "correct horse battery"
 NEW_PASSWORD = "another horse battery"
@@ -60,12 +55,6 @@ def ask_everyone(who: str = TwoFactor.EVERYONE) -> None:
     settings = InstanceSettings.current()
     settings.two_factor = who
     settings.save()
-
-
-def code_now(secret: str) -> str:
-    """RFC 6238, by hand."""
-    digest = hmac.digest(base64.b32decode(secret), struct.pack(">Q", int(time.time()) // 30), hashlib.sha1)
-    return f"{(struct.unpack_from('>I', digest, digest[-1] & 15)[0] & 0x7FFFFFFF) % 10**6:06}"
 
 
 def set_up_app(client: Client) -> str:
