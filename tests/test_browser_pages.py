@@ -85,13 +85,14 @@ def test_every_page_is_sound_and_axe_finds_nothing_serious_in_either_theme(
     """An administrator can open them all: the sign-in, a team's and the platform's."""
     # The policy is bypassed to let axe in; breaches of it are looked for below.
     opened = watched(bypass_csp=True, viewport={"width": DESKTOP_PX, "height": 900})
-    opened.page.goto(f"{product.url}/accounts/login/")
-    wrong = violations(opened.page)
+    wrong, seen = [], []
+    for address in ("/accounts/login/", "/accounts/password/reset/"):
+        opened.page.goto(product.url + address)
+        wrong += violations(opened.page)
     page = opened.sign_in()
     page.goto(product.url + crawl.CONFIRMATION)
     wrong += violations(page)
     crawl.confirm(page, ADMIN_PASSWORD)
-    seen = []
     for name, address in crawl.pages(page, product.url, f"{people}/overview/", "/instance/overview/"):
         seen.append(name)
         expect(page.locator("main h1").first).to_be_visible()
