@@ -134,6 +134,21 @@ def test_a_key_made_in_the_browser_works_and_its_call_is_on_the_overview_within_
     expect(page.get_by_text(request_id, exact=True)).to_be_visible()
 
 
+def test_who_is_signed_out_under_an_open_page_signs_in_and_is_back_on_it(
+    watched: Callable[..., Watched], product: Running, team: str
+) -> None:
+    page = watched().sign_in()
+    address = f"{product.url}{team}/overview/?range=7d&metric=tokens"
+    page.goto(address)
+    page.context.clear_cookies(name="sessionid")
+    page.wait_for_url("**/accounts/login/**")
+    page.get_by_label("E-mail").fill(ADMIN_EMAIL)
+    page.get_by_label("Password").fill(ADMIN_PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(address)
+    expect(page.locator("#models-title")).to_have_text("Tokens by model")
+
+
 def test_what_no_link_leads_to_fits_a_small_phone_too(
     watched: Callable[..., Watched], product: Running, team: str
 ) -> None:
